@@ -1,0 +1,1 @@
+"""Offline preparation of the data sets; training and evaluation never import from here."""

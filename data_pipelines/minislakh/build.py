@@ -1,0 +1,242 @@
+"""The whole MiniSlakh: splits, seeds, worker processes, resuming, and the manifest.
+
+    OUT/manifest.json
+    OUT/{train,validation,test}/TrackNNNNN/
+
+A track's seed is (seed, split, number), so no two splits can share a song. A build that was
+stopped goes on where it was: whole tracks are kept, unfinished ones are made again. The manifest
+is written first with `complete: false`; a build with other settings into the same folder is
+refused rather than mixed in.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.minislakh.compose import (
+    COMPOSER_VERSION,
+    PROGRAMS,
+    compose,
+    label_histogram,
+)
+from data_pipelines.minislakh.render import SAMPLE_RATE, Renderer, find_fluidsynth
+from data_pipelines.minislakh.track import write_track
+from gmsdi_jax.errors import ConfigError, OutputError
+
+SPLITS = ("train", "validation", "test")
+WINDOW = 1.5  # seconds, the windows of the label histograms
+MINIMUM_SECONDS = 4.0
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One track to make: where, from which seed, how long in seconds."""
+
+    out: Path
+    split: str
+    number: int
+    seed: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The track's folder name."""
+        return f"Track{self.number:05d}"
+
+
+def split_counts(tracks: int, shares: tuple[float, float, float]) -> dict[str, int]:
+    """Tracks per split in proportion to `shares`; every split with a share gets at least one.
+
+    Raises:
+        ConfigError: too few tracks, or shares that are negative or all zero.
+    """
+    wanted = sum(share > 0 for share in shares)
+    if min(shares) < 0 or shares[0] <= 0:
+        raise ConfigError(f"split {shares}: the shares must not be negative, the first not zero")
+    if tracks < wanted:
+        raise ConfigError(f"tracks {tracks}: give at least {wanted}, one for each split")
+    held_out = [max(round(tracks * s / sum(shares)), 1) if s > 0 else 0 for s in shares[1:]]
+    return dict(zip(SPLITS, [tracks - sum(held_out), *held_out], strict=True))
+
+
+def plan(out: Path, counts: dict[str, int], seed: int, seconds: float) -> list[Job]:
+    """All jobs; track numbers run on from one split to the next, as in Slakh."""
+    splits = [split for split in SPLITS for _ in range(counts[split])]
+    return [Job(out, split, i, seed, seconds) for i, split in enumerate(splits, start=1)]
+
+
+def make_track(job: Job, renderer: Renderer) -> dict[str, Any]:
+    """Makes the track unless it exists whole; returns its entry in the manifest."""
+    composition = compose((job.seed, SPLITS.index(job.split), job.number), job.seconds)
+    place = job.out / job.split / job.name
+    if not place.exists():
+        write_track(place, composition, renderer)
+    return {
+        "name": job.name,
+        "split": job.split,
+        "bpm": composition.song.bpm,
+        "stems": [part.inst_class for part in composition.parts if part.rendered],
+        "label_histogram": label_histogram(composition, WINDOW),
+    }
+
+
+def _die_with_parent() -> None:
+    """Prepares a worker: it leaves Ctrl-C to the parent, and ends when the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run(jobs: list[Job], renderer: Renderer, workers: int) -> Iterator[dict[str, Any]]:
+    """The entries of all jobs as they finish."""
+    if workers == 1:
+        yield from (make_track(job, renderer) for job in jobs)
+        return
+    # spawn: a forked worker would hold its siblings' pipes open and never see the parent die.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    try:
+        futures: list[Future[dict[str, Any]]] = [
+            pool.submit(make_track, job, renderer) for job in jobs
+        ]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def mean_histogram(entries: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean over tracks of their label histograms."""
+    total: Counter[str] = Counter()
+    for entry in entries:
+        for labels, fraction in entry["label_histogram"].items():
+            total[labels] += fraction / len(entries)
+    return dict(sorted(total.items()))
+
+
+def _settings(seed: int, seconds: float, counts: dict[str, int], renderer: Renderer) -> dict:
+    return {
+        "seed": seed,
+        "seconds": seconds,
+        "tracks": counts,
+        "sample_rate": SAMPLE_RATE,
+        "composer_version": COMPOSER_VERSION,
+        "programs": {name: list(programs) for name, programs in PROGRAMS.items()},
+        **renderer.describe(),
+    }
+
+
+def _check_resumable(out: Path, settings: dict[str, Any]) -> None:
+    """Refuses a folder that holds something else, or MiniSlakh with other settings."""
+    file = out / "manifest.json"
+    if not file.exists():
+        if out.exists() and any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty and holds no MiniSlakh; give another folder")
+        return
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is not a manifest of MiniSlakh; give another folder") from error
+    other = sorted(key for key in settings if found.get(key) != settings[key])
+    if other:
+        raise ConfigError(
+            f"{out} was made with another {', '.join(other)}; give another folder or delete it"
+        )
+
+
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    partial = out / "manifest.json.partial"
+    partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    partial.replace(out / "manifest.json")
+
+
+def build(
+    out: Path,
+    tracks: int,
+    seed: int,
+    seconds: float = 60.0,
+    soundfont: Path | None = None,
+    jobs: int | None = None,
+    on_progress: Progress | None = None,
+    split: tuple[float, float, float] = (80.0, 10.0, 10.0),
+    renderer: Renderer | None = None,
+) -> dict[str, Any]:
+    """Makes a MiniSlakh of `tracks` tracks in `out`, or finishes one; returns its manifest.
+
+    Args:
+        out: The folder of the data set.
+        tracks: How many tracks in all.
+        seed: One seed gives the same MIDI bytes on every machine.
+        seconds: The length of each track.
+        soundfont: A General MIDI font; by default one is found in the usual places.
+        jobs: Worker processes; by default one per core.
+        on_progress: Called with (tracks done, tracks in all) after each track.
+        split: The shares of train, validation and test; they need not add up to anything.
+        renderer: Instead of fluidsynth.
+
+    Raises:
+        ConfigError: A setting is out of range, or `out` holds something else.
+        UnavailableError: There is no fluidsynth or no font.
+        OutputError: A file could not be written.
+    """
+    if not MINIMUM_SECONDS <= seconds <= 3600:
+        raise ConfigError(f"seconds {seconds}: give a length from {MINIMUM_SECONDS} to 3600")
+    if seed < 0:
+        raise ConfigError(f"seed {seed}: give a number of 0 or more")
+    out = Path(out)
+    counts = split_counts(tracks, split)
+    renderer = renderer or find_fluidsynth(soundfont)
+    settings = _settings(seed, float(seconds), counts, renderer)
+    _check_resumable(out, settings)
+    try:
+        return _build(out, plan(out, counts, seed, seconds), settings, renderer, jobs, on_progress)
+    except OSError as error:
+        raise OutputError(f"could not write MiniSlakh to {out}: {error}") from error
+
+
+def _build(
+    out: Path,
+    planned: list[Job],
+    settings: dict[str, Any],
+    renderer: Renderer,
+    jobs: int | None,
+    on_progress: Progress | None,
+) -> dict[str, Any]:
+    for name in SPLITS:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    manifest: dict[str, Any] = {
+        "dataset": "MiniSlakh",
+        "complete": False,
+        "settings": settings,
+        "versions": {p: version(p) for p in ("mido", "numpy", "pyloudnorm", "soundfile")},
+    }
+    _write_manifest(out, manifest)
+    entries = []
+    workers = min(jobs or os.cpu_count() or 1, len(planned))
+    for entry in _run(planned, renderer, workers):
+        entries.append(entry)
+        if on_progress:
+            on_progress(len(entries), len(planned))
+    manifest["complete"] = True
+    manifest["hours"] = round(len(planned) * settings["seconds"] / 3600, 3)
+    manifest["label_window_seconds"] = WINDOW
+    manifest["label_histogram"] = mean_histogram(entries)
+    manifest["tracks"] = sorted(entries, key=lambda entry: entry["name"])
+    _write_manifest(out, manifest)
+    return manifest

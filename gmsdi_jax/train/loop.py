@@ -1,0 +1,162 @@
+"""The loop: batches in, states out, everything on disk that an exact resume needs.
+
+A run's folder holds ``config.json`` (the whole configuration), ``metrics.jsonl``, ``checkpoints/`` and
+``best/``, the averaged weights with the highest validation score so far, ready for ``gmsdi separate -m``.
+Resuming continues the data order and the noise exactly, so the loss curve is the one that an
+uninterrupted run writes, bit for bit.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.config import TrainConfig, to_json
+from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
+from gmsdi_jax.train.checkpoint import Checkpoints
+from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
+from gmsdi_jax.train.state import first_state, make_optimizer
+from gmsdi_jax.train.step import make_step, report
+from gmsdi_jax.types import Batch, Params, TrainState
+from gmsdi_jax.weights import save_model
+
+Validate = Callable[[Params], dict[str, float]]
+"""Averaged weights to scores; ``score`` decides which are best."""
+
+
+class Batches(Protocol):
+    """An iterator over batches that can say and set where it is."""
+
+    def __next__(self) -> Batch: ...
+    def get_state(self) -> dict[str, Any]:
+        """The position, as plain JSON values."""
+        ...
+
+    def set_state(self, state: dict[str, Any], /) -> None:
+        """Continues from a position."""
+        ...
+
+
+def train(
+    config: TrainConfig,
+    batches: Batches,
+    validate: Validate | None = None,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
+) -> TrainState:
+    """Trains to ``config.steps`` and returns the last state.
+
+    Args:
+        config: the run.
+        batches: training data; its position is saved with every checkpoint.
+        validate: called every ``config.eval_every`` steps with the averaged weights.
+        resume: continue the run in ``config.out``; without it that folder must not hold one.
+        on_progress: called after every step with its number and, when there are any, new metrics.
+
+    Raises:
+        ConfigError: the folder holds a run and `resume` is off, or holds a different run.
+        NumericsError: the loss is not finite; the last checkpoint is kept.
+        KeyboardInterrupt: after the step in flight was saved.
+    """
+    _claim(config, resume)
+    model = Model(config.model)
+    optimizer = make_optimizer(config.optimizer, config.steps)
+    state = first_state(model.init(jax.random.key(config.seed)), optimizer)
+    checkpoints = Checkpoints(config.out / "checkpoints", config.keep)
+    if resume and checkpoints.latest is not None:
+        state, position = checkpoints.restore(state)
+        batches.set_state(position)
+    start = int(state.step)
+    writers = _writers(config, start if resume else None)
+    run = _Run(config, make_step(model, config, optimizer), batches, checkpoints, writers)
+    try:
+        return run.advance(state, start, validate, on_progress)
+    finally:
+        checkpoints.close()
+        for writer in writers:
+            writer.close()
+
+
+class _Run:
+    """The parts of a run that stay while its state changes."""
+
+    def __init__(self, config, step_function, batches, checkpoints, writers: list[Writer]):
+        self.config, self.step_function, self.batches = config, step_function, batches
+        self.checkpoints, self.writers = checkpoints, writers
+
+    def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
+        config, pending, step = self.config, [], start
+        try:
+            for step in range(start + 1, config.steps + 1):
+                state, metrics = self.step_function(state, next(self.batches))
+                pending.append(metrics)
+                values: dict[str, Any] = {}
+                if step % config.log_every == 0:
+                    values = self._finite(report(pending), step)
+                    pending = []
+                    if validate and config.eval_every and step % config.eval_every == 0:
+                        values |= self._validated(state, validate)
+                    for writer in self.writers:
+                        writer.write(step, values)
+                if step % config.save_every == 0 or step == config.steps:
+                    self.checkpoints.save(step, state, self.batches.get_state())
+                on_progress(step, values)
+        except KeyboardInterrupt:
+            # Only a step that ends a log window resumes to the same lines.
+            if not pending and step > start:
+                self.checkpoints.save(step, state, self.batches.get_state())
+            raise
+        return state
+
+    def _finite(self, values: dict[str, float], step: int) -> dict[str, float]:
+        if not math.isfinite(values["loss"]):
+            raise NumericsError(
+                f"the loss is {values['loss']} at step {step}: resume from the last checkpoint in "
+                f"{self.config.out / 'checkpoints'} with a lower optimizer.rate"
+            )
+        return values
+
+    def _validated(self, state: TrainState, validate: Validate) -> dict[str, float]:
+        path = self.config.out / "metrics.jsonl"
+        scores = validate(state.ema)
+        if scores["score"] > best_score(path, "score"):
+            save_model(self.config.out / "best", self.config.model, jax.tree.map(np.asarray, state.ema))
+        return scores
+
+
+def _writers(config: TrainConfig, resume_at: int | None) -> list[Writer]:
+    writers: list[Writer] = [JsonLines(config.out / "metrics.jsonl", resume_at)]
+    if config.wandb:
+        writers.append(WeightsAndBiases(config.wandb, config.out.name, to_json(config)))
+    return writers
+
+
+def _claim(config: TrainConfig, resume: bool) -> None:
+    """Writes ``config.json`` for a new run; refuses to mix two runs in one folder."""
+    path, values = Path(config.out) / "config.json", to_json(config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            if not resume:
+                raise ConfigError(f"{config.out}: holds a run; add --resume, or name another --out")
+            _same(json.loads(path.read_text()), values, path)
+        else:
+            path.write_text(json.dumps(values, indent=2) + "\n")
+    except OSError as error:
+        raise OutputError(f"{config.out}: cannot write the run ({error.strerror})") from error
+
+
+_FREE = {"out", "data", "keep", "wandb", "save_every"}  # may change without changing the curve
+
+
+def _same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    changed = [k for k in sorted({*old, *new} - _FREE) if old.get(k) != new.get(k)]
+    if changed:
+        detail = ", ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:3])
+        raise ConfigError(f"{path}: another run is here ({detail}); name another --out")

@@ -1,0 +1,105 @@
+"""One training step: a pure function of the state and a batch, compiled once, its state donated.
+
+All randomness comes from ``fold_in(seed, step)`` and the row's number in the global batch, so a resumed
+run, or one on other hardware, draws the same noise for the same example.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Key
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.config import TrainConfig
+from gmsdi_jax.diffusion import denoising_loss, lognormal
+from gmsdi_jax.types import Batch, Params, Tokens, TrainState
+
+SIGMA_EDGES = (0.02, 0.05, 0.12)
+"""Noise levels that part the buckets in which the loss is reported."""
+
+Metrics = dict[str, Float[Array, "*shape"]]
+StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def row_draws(key: Key[Array, ""], config: TrainConfig, audio: Float[Array, "b t c"]):
+    """Noise levels ``[b]``, unit noise ``[b t c]`` and null draws ``[b]``, row by row from `key`."""
+
+    def row(number: Array, like: Array):
+        levels, noise, null = jax.random.split(jax.random.fold_in(key, number), 3)
+        sigma = lognormal(levels, (), config.sigma_mean, config.sigma_std)
+        unit = jax.random.normal(noise, like.shape, like.dtype)
+        return sigma, unit, jax.random.bernoulli(null, config.null)
+
+    return jax.vmap(row)(jnp.arange(audio.shape[0]), audio)
+
+
+def drop_text(tokens: Tokens, drop: Array) -> Tokens:
+    """Rows in `drop` lose all tokens: their text becomes the learned null."""
+    return Tokens(tokens.ids, tokens.mask & ~drop[:, None])
+
+
+def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransformation):
+    """The compiled step ``(state, batch) -> (state, metrics)``.
+
+    Metrics are the mean loss, the gradient's norm, and per bucket of sigma the summed loss and the
+    number of rows, with plain and mixed rows apart.
+    """
+
+    def loss(params: Params, batch: Batch, key: Array):
+        mixed = jnp.any(batch.interference != 0, axis=(1, 2))
+        sigma, noise, drop = row_draws(key, config, batch.audio)
+        text = model.embed(params, drop_text(batch.tokens, drop & ~mixed))
+        denoise = model.denoiser(params)
+        rows = denoising_loss(
+            denoise,
+            batch.audio,
+            batch.interference,
+            text,
+            sigma,
+            noise,
+            config.model.sigma_data,
+            config.weight_cap,
+        )
+        return rows.mean(), _buckets(rows, sigma, mixed)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        grad = jax.value_and_grad(loss, has_aux=True)
+        (value, buckets), gradient = grad(state.params, batch, key)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        count = state.step.astype(jnp.float32)
+        decay = jnp.minimum(config.optimizer.ema, (count + 1) / (count + 20))
+        ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+        metrics = {"loss": value, "gradient": optax.global_norm(gradient), **buckets}
+        return TrainState(state.step + 1, params, opt_state, ema), metrics  # type: ignore
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def _buckets(rows: Array, sigma: Array, mixed: Array) -> Metrics:
+    index = jnp.searchsorted(jnp.asarray(SIGMA_EDGES, sigma.dtype), sigma)
+    where = jax.nn.one_hot(index, len(SIGMA_EDGES) + 1, dtype=rows.dtype)
+    kinds = jnp.stack([~mixed, mixed]).astype(rows.dtype)
+    return {
+        "bucket_loss": jnp.einsum("mb,bs,b->ms", kinds, where, rows),
+        "bucket_rows": jnp.einsum("mb,bs->ms", kinds, where),
+    }
+
+
+def report(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """The means over some steps, as plain numbers: loss, gradient norm, loss per bucket."""
+    host = [{k: np.asarray(v, np.float64) for k, v in m.items()} for m in metrics]
+    line = {k: float(np.mean([m[k] for m in host])) for k in ("loss", "gradient")}
+    loss = sum(m["bucket_loss"] for m in host)
+    rows = sum(m["bucket_rows"] for m in host)
+    names = [f"<{edge:g}" for edge in SIGMA_EDGES] + [f">{SIGMA_EDGES[-1]:g}"]
+    for kind, name in enumerate(("plain", "mixed")):
+        for bucket, label in enumerate(names):
+            if rows[kind, bucket]:
+                line[f"{name} sigma{label}"] = float(loss[kind, bucket] / rows[kind, bucket])
+    return line

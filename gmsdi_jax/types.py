@@ -1,0 +1,116 @@
+"""The array letters and the types that the whole library shares.
+
+Letters, used in every annotation:
+
+====== ==========================================
+``b``  windows of audio (the batch)
+``k``  sources (stems)
+``t``  samples
+``c``  channels
+``s``  text tokens
+``d``  text features
+====== ==========================================
+
+Everything at inference is a *denoiser*: given audio with white noise of standard deviation ``sigma``
+added, it returns the expected clean audio. A denoiser, a score and a drift are one object in three
+units, ``score = (D - x) / sigma**2`` and ``dx/dsigma = (x - D) / sigma``; the denoiser is the
+currency here because it is in audio units (full scale = 1) and because every rule of the paper
+becomes an addition. A sampler sees only `Denoiser`, so a task is a function from denoisers to
+denoisers.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+
+class Text(NamedTuple):
+    """Embedded conditioning: what strings have become before they enter a compiled function."""
+
+    embedding: Float[Array, "*b s d"]
+    mask: Bool[Array, "*b s"]
+
+
+class Tokens(NamedTuple):
+    """Conditioning before it is embedded: token numbers and which of them count.
+
+    A row whose mask is all false stands for "no text": conditioners answer it with their learned
+    null embedding.
+    """
+
+    ids: Int[Array, "*b s"]
+    mask: Bool[Array, "*b s"]
+
+
+class Batch(NamedTuple):
+    """What training reads: the audio to recover, what is mixed into it, and the text that names it.
+
+    `interference` is zero in the paper's recipe. Label-disjoint mixing of mixtures puts a second
+    mixture there, none of whose labels is in `tokens`; the network hears the sum and must answer
+    with `audio`.
+    """
+
+    audio: Float[Array, "b t c"]
+    interference: Float[Array, "b t c"]
+    tokens: Tokens
+
+
+class Denoiser(Protocol):
+    """What a sampler sees: noisy audio of any shape and one noise level, to clean audio."""
+
+    def __call__(self, x: Float[Array, "*x"], sigma: Float[Array, ""], /) -> Float[Array, "*x"]:
+        """The posterior mean of the clean audio; ``sigma`` in units of full scale = 1."""
+        ...
+
+
+class TextDenoiser(Protocol):
+    """What a model provides: a denoiser of one mixture or stem per row, told by text what it is."""
+
+    def __call__(
+        self, x: Float[Array, "b t c"], sigma: Float[Array, "*b"], text: Text, /
+    ) -> Float[Array, "b t c"]:
+        """The posterior mean given the text; ``sigma`` is one scalar or one number per row."""
+        ...
+
+
+class Network(Protocol):
+    """A raw network, before `gmsdi_jax.diffusion.precondition` makes a denoiser of it."""
+
+    def __call__(
+        self, x: Float[Array, "b t c"], c_noise: Float[Array, " b"], text: Text, /
+    ) -> Float[Array, "b t c"]:
+        """EDM's ``F``: scaled audio in, about unit-variance audio out."""
+        ...
+
+
+class Step(Protocol):
+    """One step of a solver, from noise level ``sigma`` to ``sigma_next``.
+
+    A step is handed the denoiser and calls it as often as it likes, so that Heun's method and churn
+    are plain code. `keys` holds one random key per window: a window's result depends neither on the
+    batch size nor on its neighbours.
+    """
+
+    def __call__(
+        self,
+        keys: Key[Array, " b"],
+        denoise: Denoiser,
+        x: Float[Array, "b *x"],
+        sigma: Float[Array, ""],
+        sigma_next: Float[Array, ""],
+        /,
+    ) -> Float[Array, "b *x"]:
+        """The state at ``sigma_next``; noise levels are standard deviations, full scale = 1."""
+        ...
+
+
+class TrainState(NamedTuple):
+    """All that changes while training: a plain pytree, replaced by every step."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    opt_state: PyTree
+    ema: PyTree
+
+
+Params = dict[str, Any]
