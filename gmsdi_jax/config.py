@@ -6,6 +6,7 @@ weights and rebuilt from it.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,10 @@ class TrainConfig:
     """Mean of ln sigma in training."""
     sigma_std: float = 1.0
     """Standard deviation of ln sigma in training."""
-    weight_cap: float = 4.0
+    mixed_cap: float = 4.0
     """Cap of the loss weight on windows with interference, in units of 1 / sigma_data^2."""
+    plain_cap: float = math.inf
+    """Cap of the loss weight on the other windows, in the same units; EDM has none."""
     log_every: int = 50
     """Steps per line of metrics.jsonl."""
     save_every: int = 1000

@@ -28,11 +28,19 @@ def main() -> int:
         help="shares of the tracks",
     )
     args = parser.parse_args()
-    settings = vars(args) | {"split": tuple(args.split)}
     try:
         with Progress() as bar:
             task = bar.add_task("MiniSlakh", total=args.tracks)
-            build(**settings, on_progress=lambda done, _: bar.update(task, completed=done))
+            build(
+                args.out,
+                args.tracks,
+                args.seed,
+                args.seconds,
+                args.soundfont,
+                args.jobs,
+                on_progress=lambda done, _: bar.update(task, completed=done),
+                split=tuple(args.split),
+            )
     except GMSDIError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

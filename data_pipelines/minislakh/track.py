@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import pyloudnorm
-import soundfile
 import yaml
 from jaxtyping import Float
 
 from data_pipelines.minislakh.compose import Composition, Part
 from data_pipelines.minislakh.midi import midi_bytes
 from data_pipelines.minislakh.render import SAMPLE_RATE, Renderer
+from gmsdi_jax.audio import files
 from gmsdi_jax.errors import UnavailableError
 
 LOUDNESS = -13.0  # LUFS of every stem
@@ -132,14 +132,14 @@ def _render_stems(
     stems = {}
     for part, name in zip(composition.parts, stem_names(composition.parts), strict=True):
         if part.rendered:
-            sound = renderer(folder / "MIDI" / f"{name}.mid", samples).astype(np.float64)
+            sound = renderer(folder / "MIDI" / f"{name}.mid", samples)
             if np.max(np.abs(sound)) >= SILENT:
                 stems[name] = sound
     return stems
 
 
 def _write_flac(path: Path, sound: Float[np.ndarray, "t"]) -> None:
-    soundfile.write(path, sound, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    files.write(path, sound[:, None], SAMPLE_RATE, subtype="PCM_16")
 
 
 def write_track(place: Path, composition: Composition, renderer: Renderer) -> None:

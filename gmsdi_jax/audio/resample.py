@@ -4,8 +4,9 @@ Models hear 22050 Hz; songs come at 44100 or 48000 Hz and stems go back at the s
 (high quality, linear phase) adds no delay, so a stem stays aligned with its song. There is one
 implementation, the stream; the one-shot function is the stream fed once.
 
-An odd number of samples does not survive halving and doubling: 2n+1 samples at 44100 Hz become n or
-n+1 at 22050 Hz. Whoever must return to an exact length says so with `length`.
+Lengths are rounded, so a song that goes to another rate and back may gain or lose a sample: 44101
+samples at 44100 Hz are 22051 at 22050 Hz and 44102 back again. Whoever must return to an exact
+length says so with `length`.
 """
 
 import math
@@ -44,7 +45,9 @@ class StreamResampler:
             else soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
         )
 
-    def push(self, block: Float[np.ndarray, "n c"], last: bool = False) -> Float32[np.ndarray, "m c"]:
+    def push(
+        self, block: Float[np.ndarray, "n c"], last: bool = False
+    ) -> Float32[np.ndarray, "m c"]:
         """The converted samples that this block completes, perhaps none; with `last`, all the rest.
 
         Raises:
@@ -64,9 +67,7 @@ class StreamResampler:
         self._returned += len(out)
         return out
 
-    def _convert(
-        self, block: Float32[np.ndarray, "n c"], last: bool
-    ) -> Float32[np.ndarray, "m c"]:
+    def _convert(self, block: Float32[np.ndarray, "n c"], last: bool) -> Float32[np.ndarray, "m c"]:
         if self._soxr is None:
             return block
         if last and self._length is not None:

@@ -121,9 +121,7 @@ class OverlapAdd:
         self._weight_sum = np.zeros(plan.window, np.float32)
         self._returned = 0
 
-    def push(
-        self, window: Float[np.ndarray, "... window c"]
-    ) -> Float32[np.ndarray, "... n c"]:
+    def push(self, window: Float[np.ndarray, "... window c"]) -> Float32[np.ndarray, "... n c"]:
         """Add the next window and return the samples before its start, final now: `hop` or none.
 
         What starts with the window waits for the next one: only then is it known that the padding

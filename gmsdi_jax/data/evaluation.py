@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gmsdi_jax.data.manifest import ADVICE
-from gmsdi_jax.data.pipeline import check_window, valid_samples
+from gmsdi_jax.data.pipeline import last_frames
 from gmsdi_jax.data.presence import presence
 from gmsdi_jax.data.records import to_float
 from gmsdi_jax.data.shards import Split
@@ -50,13 +50,12 @@ def fixed_windows(
         ConfigError: The window does not fit the data.
     """
     settings = split.manifest.settings
-    check_window(split, window)
+    last = last_frames(split, window)
     if not settings.stems:
         raise UnavailableError(f"{split.folder} holds no stems: {ADVICE} with stems for this split")
     rng = np.random.default_rng(seed)
     frames = window // settings.hop
-    last = np.maximum(0, valid_samples(split) - window) // settings.hop
-    starts = [list(rng.permutation(np.arange(0, n + 1))) for n in last]
+    starts = [list(rng.permutation(n + 1)) for n in last]
     chosen: list[tuple[int, int, Bool[np.ndarray, " k"]]] = []
     while len(chosen) < count and any(starts):
         for number in rng.permutation(len(split)):

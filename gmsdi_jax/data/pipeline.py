@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gmsdi_jax.data.presence import presence
 from gmsdi_jax.data.shards import Split
@@ -59,7 +59,10 @@ class WindowConfig:
     plain ones; where the draws find no pair the example stays plain.
     """
     min_labels: int = 1
-    """Fewest labels of both windows of a mixed example; 2 keeps solo windows out of the pairs."""
+    """Fewest labels of both windows of a mixed example; 2 keeps solo windows out of the pairs.
+
+    Plain examples are not bound by it; a first share of 0 in ``balance`` keeps solos out of those.
+    """
     balance: tuple[float, ...] = ()
     """Shares of windows with 1, 2, 3, ... labels, such as .5 .25 .15 .1; empty: as they come."""
     tries: int = 50
@@ -90,15 +93,18 @@ Accept = Callable[[Bool[np.ndarray, " k"]], bool]
 
 
 class RandomWindows(grain.transforms.RandomMap):
-    """Makes one example, without a batch axis, of the number of a chunk.
+    """Makes one example, without a batch axis, of a number below ``len(self.records)``.
+
+    ``records`` are the chunks that hold a whole window: of the last chunk of a track there may be
+    too little before the padding.
 
     Raises:
         ConfigError: The window does not fit the chunks or the recipe does not fit the labels.
+        InputError: No track is as long as the window.
     """
 
     def __init__(self, split: Split, window: int, config: WindowConfig) -> None:
         settings = split.manifest.settings
-        check_window(split, window)
         labels = len(settings.labels)
         if config.mixing > 0 and 2 * config.min_labels > labels:
             message = f"min_labels {config.min_labels} leaves no disjoint pair of {labels} labels"
@@ -109,15 +115,16 @@ class RandomWindows(grain.transforms.RandomMap):
         self._hop, self._frames = settings.hop, window // settings.hop
         self._gate = settings.gate if config.gate is None else config.gate
         self._shares = _shares(config.balance, labels)
-        self._valid = valid_samples(split)
+        self._last = last_frames(split, window)
+        self.records = np.flatnonzero(self._last >= 0)
         self._ids = np.arange(labels, dtype=np.int32)
 
     def random_map(self, element: int, rng: np.random.Generator) -> Batch:
-        """The example of chunk ``element``: audio and interference [t c], tokens [s]."""
-        pair = None
+        """The example of chunk ``records[element]``: audio and interference [t c], tokens [s]."""
+        first, pair = int(self.records[element]), None
         if rng.random() < self.config.mixing:
-            pair = self._pair(int(element), rng)
-        target, partner = pair or (self._single(int(element), rng), None)
+            pair = self._pair(first, rng)
+        target, partner = pair or (self._single(first, rng), None)
         audio = self._read(target, rng)
         interference = np.zeros_like(audio) if partner is None else self._read(partner, rng)
         # Batch names JAX arrays; the host's arrays stand in until they go to the devices.
@@ -149,7 +156,7 @@ class RandomWindows(grain.transforms.RandomMap):
             partner = self._partner(target, rng)
             if partner is not None:
                 return target, partner
-            first = int(rng.integers(len(self.split)))
+            first = self._any(rng)
         return None
 
     def _partner(self, target: Place, rng: np.random.Generator) -> Place | None:
@@ -158,7 +165,11 @@ class RandomWindows(grain.transforms.RandomMap):
         def disjoint(present: Bool[np.ndarray, " k"]) -> bool:
             return present.sum() >= self.config.min_labels and not (present & target.present).any()
 
-        return self._draw(int(rng.integers(len(self.split))), rng, disjoint, self.config.tries)
+        return self._draw(self._any(rng), rng, disjoint, self.config.tries)
+
+    def _any(self, rng: np.random.Generator) -> int:
+        """The number of some record that holds a window."""
+        return int(rng.choice(self.records))
 
     def _draw(
         self, first: int, rng: np.random.Generator, accept: Accept, tries: int
@@ -167,9 +178,8 @@ class RandomWindows(grain.transforms.RandomMap):
         record = first
         for attempt in range(tries):
             if attempt >= _OFFSETS_PER_CHUNK:
-                record = int(rng.integers(len(self.split)))
-            last = max(0, int(self._valid[record]) - self.window) // self._hop
-            frame = int(rng.integers(last + 1))
+                record = self._any(rng)
+            frame = int(rng.integers(self._last[record] + 1))
             levels = self.split.levels[record, :, frame : frame + self._frames]
             present = presence(levels, self._gate)
             if accept(present):
@@ -214,24 +224,28 @@ def training_batches(
 
     Raises:
         ConfigError: Numbers that do not fit each other or the data.
+        InputError: No track is as long as the window.
     """
     if batch < 1 or process_count < 1 or batch % process_count:
         raise ConfigError(f"batch {batch} does not divide among {process_count} processes")
     if not 0 <= process_index < process_count:
         raise ConfigError(f"process_index {process_index} is not below {process_count}")
     windows = RandomWindows(split, window, config)
-    dataset = grain.MapDataset.range(len(split)).seed(seed).shuffle().repeat()
+    dataset = grain.MapDataset.range(len(windows.records)).seed(seed).shuffle().repeat()
     dataset = dataset.random_map(windows)
     dataset = dataset[process_index::process_count]
     dataset = dataset.batch(batch // process_count, drop_remainder=True)
     return iter(dataset.to_iter_dataset(_READ))
 
 
-def check_window(split: Split, window: int) -> None:
-    """Refuses a window that is no multiple of the hop or longer than a chunk.
+def last_frames(split: Split, window: int) -> Int[np.ndarray, " n"]:
+    """The last frame at which a window can start in each record; -1 where none fits.
+
+    No window reaches into the padding of a track's last record.
 
     Raises:
-        ConfigError: It is one or the other.
+        ConfigError: The window is no multiple of the hop, or is longer than a chunk.
+        InputError: No track is as long as the window.
     """
     settings = split.manifest.settings
     if window < 1 or window % settings.hop:
@@ -239,16 +253,14 @@ def check_window(split: Split, window: int) -> None:
     if window > settings.chunk:
         message = f"window {window} is longer than the data's chunks of {settings.chunk} samples"
         raise ConfigError(f"{message}: prepare the data with a larger chunk")
-
-
-def valid_samples(split: Split) -> np.ndarray:
-    """How many samples of each record come before the padding."""
-    chunk = split.manifest.settings.chunk
-    valid = np.full(len(split), chunk)
+    valid = np.full(len(split), settings.chunk)
     for track in split.manifest.tracks:
-        last = track.first + -(-track.length // chunk) - 1
-        valid[last] = track.length - (last - track.first) * chunk
-    return valid
+        count = -(-track.length // settings.chunk)
+        valid[track.first + count - 1] = track.length - (count - 1) * settings.chunk
+    last = np.where(valid < window, -1, (valid - window) // settings.hop)
+    if last.max() < 0:
+        raise InputError(f"{split.folder} has no track of {window} samples: use a shorter window")
+    return last
 
 
 def _shares(balance: tuple[float, ...], labels: int) -> np.ndarray:

@@ -134,8 +134,7 @@ def decode(data: bytes) -> ChunkRecord:
         offset += levels.nbytes
         parts = np.frombuffer(data, "<i2", stems * chunk, offset).reshape(stems, chunk)
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        message = f"not a record of this library ({error}): run gmsdi data slakh SRC OUT again"
-        raise InputError(message) from error
+        raise InputError(f"not a record of this library: {error}") from error
     return ChunkRecord(
         mixture, levels, parts if stems else None, header["track"], header["index"], header["valid"]
     )

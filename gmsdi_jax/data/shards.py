@@ -223,12 +223,11 @@ class Split:
             raise IndexError(f"{self.folder} has records 0 to {len(self) - 1}, not {number}")
         shard = self.manifest.shards[place]
         try:
-            data = self.readers[place].read([number - ends[place] + shard.records])[0]
-        except RuntimeError as error:
+            return decode(self.readers[place].read([number - ends[place] + shard.records])[0])
+        except (RuntimeError, InputError) as error:
             path = self.folder / shard.file
             message = f"{path} is damaged at record {number}: delete the split and {ADVICE}"
             raise InputError(message) from error
-        return decode(data)
 
     def tracks(self) -> Iterator[Track]:
         """All tracks in order, whole and without padding, float32 (full scale = 1)."""

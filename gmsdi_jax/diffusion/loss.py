@@ -6,6 +6,8 @@ target is still a mixture: no stem is read. At small sigma the EDM weight ``~ 1/
 multiply an error that noise has nothing to do with, so it is capped on such rows.
 """
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -25,7 +27,8 @@ def denoising_loss(
     sigma: Float[Array, " b"],
     noise: Float[Array, "b t c"],
     sigma_data: float,
-    weight_cap: float = 4.0,
+    mixed_cap: float = 4.0,
+    plain_cap: float = math.inf,
 ) -> Float[Array, " b"]:
     """The weighted squared error of every row; its mean over rows is the loss.
 
@@ -37,11 +40,12 @@ def denoising_loss(
         sigma: noise level per row.
         noise: white noise of unit variance.
         sigma_data: standard deviation of the data.
-        weight_cap: cap of the weight on rows with interference, in units of ``1/sigma_data**2``.
+        mixed_cap: cap of the weight on rows with interference, in units of ``1/sigma_data**2``.
+        plain_cap: cap of the weight on the other rows, in the same units; EDM has none.
     """
     noisy = audio + interference + sigma[:, None, None] * noise
     error = jnp.mean((denoise(noisy, sigma, text) - audio) ** 2, axis=(1, 2))
     weight = loss_weight(sigma, sigma_data)
-    capped = jnp.minimum(weight, weight_cap / sigma_data**2)
     mixed = jnp.any(interference != 0, axis=(1, 2))
-    return jnp.where(mixed, capped, weight) * error
+    cap = jnp.where(mixed, mixed_cap, plain_cap) / sigma_data**2
+    return jnp.minimum(weight, cap) * error

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -47,7 +46,7 @@ class SpectralConfig:
     """Features of the trunk."""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1)
     """One residual block of the trunk per entry; the dilation is in frames."""
-    components: int = 8
+    components: int = 5
     """Local powers that compete for each bin."""
     text_in_trunk: bool = False
     """Whether the trunk sees the text too, beside the gates."""
@@ -76,16 +75,14 @@ class Block(nnx.Module):
 class Spectral(nnx.Module):
     """The network ``F(c_in x, c_noise, text)`` that stands for the filter above."""
 
-    _slope_bands = 16  # neighbouring bands that share how the answer follows the local SNR
+    _slope_bins = 32  # neighbouring bins that share how the answer follows the local SNR
 
     def __init__(self, config: SpectralConfig, *, rngs: nnx.Rngs):
         """All weights, drawn from `rngs`."""
         self.config = config
         bins = config.fft // 2 + 1
-        starts = [*range(config.fine_bins), *range(config.fine_bins, bins, config.band)]
-        self.bands = len(starts)
-        self.band_of_bin = tuple(int(i) for i in np.searchsorted(starts, range(bins), "right") - 1)
-        self.slope_groups = -(-self.bands // self._slope_bands)
+        self.bands = config.fine_bins - (-(bins - config.fine_bins) // config.band)
+        self.slopes = -(-bins // self._slope_bins)
         condition = 128
         small = nnx.initializers.variance_scaling(0.01, "fan_in", "normal")
         self.noise = NoiseEmbedding(condition, rngs=rngs)
@@ -96,7 +93,7 @@ class Spectral(nnx.Module):
         self.blocks = nnx.List(
             [Block(config.width, condition, d, rngs=rngs) for d in config.dilations]
         )
-        outputs = config.components * (self.bands + 2 * self.slope_groups)
+        outputs = config.components * (self.bands + 2 * self.slopes)
         self.leave = nnx.Linear(config.width, outputs, kernel_init=small, rngs=rngs)
         if config.residual:
             self.correct = nnx.Linear(config.width, 2 * bins, kernel_init=small, rngs=rngs)
@@ -119,8 +116,8 @@ class Spectral(nnx.Module):
         snr = (spectrum.real**2 + spectrum.imag**2) * total / sigma**2
         h = self._trunk(spectrum, snr, c_noise, text)
         xi = self._powers(h, snr)
-        gates = jnp.moveaxis(self._gates(text)[:, :, None, None], 1, -1)
-        gain = (gates * xi).sum(-1) / (1 + xi.sum(-1))
+        gates = self._gates(text)
+        gain = jnp.einsum("bm,bnmf->bnf", gates, xi) / (1 + xi.sum(2))
         # D = istft(G X); solved for F, whose preconditioning adds c_skip x and scales by c_out.
         answer = (gain - config.sigma_data**2 / total) * total / (sigma * config.sigma_data)
         spectrum_out = apply_gain(answer, spectrum)
@@ -143,16 +140,18 @@ class Spectral(nnx.Module):
             h = block(h, condition)
         return rms_norm(h)
 
-    def _powers(self, h: Array, snr: Array) -> Float[Array, "b n f m"]:
+    def _powers(self, h: Array, snr: Array) -> Float[Array, "b n m f"]:
         """``xi``: what the trunk says of a band, refined by how each bin's own SNR deviates."""
-        m, index = self.config.components, jnp.asarray(self.band_of_bin)
+        m, bins = self.config.components, snr.shape[-1]
         out = self.leave(h)
-        level = out[..., : m * self.bands].reshape(*h.shape[:2], self.bands, m)
-        slopes = out[..., m * self.bands :].reshape(*h.shape[:2], self.slope_groups, m, 2)
-        level = jnp.take(level, index, axis=2)
-        slopes = jnp.take(slopes, index // self._slope_bands, axis=2)
-        own, near = jnp.log(snr + 1e-2)[..., None], jnp.log(_box3(snr) + 1e-2)[..., None]
-        log_xi = 3 * level - 1.4 + (0.3 + slopes[..., 0]) * own + (0.7 + slopes[..., 1]) * near
+        level = out[..., : m * self.bands].reshape(*h.shape[:2], m, self.bands)
+        fine, rest = jnp.split(level, [self.config.fine_bins], -1)
+        rest = jnp.repeat(rest, self.config.band, -1)[..., : bins - self.config.fine_bins]
+        slopes = out[..., m * self.bands :].reshape(*h.shape[:2], 2, m, self.slopes)
+        slopes = jnp.repeat(slopes, self._slope_bins, -1)[..., :bins]
+        own, near = jnp.log(snr + 1e-2)[:, :, None], jnp.log(_box3(snr) + 1e-2)[:, :, None]
+        level = jnp.concatenate([fine, rest], -1)
+        log_xi = 3 * level - 1.4 + (0.3 + slopes[:, :, 0]) * own + (0.7 + slopes[:, :, 1]) * near
         return jnp.exp(jnp.clip(log_xi, -14, 14))
 
     def _gates(self, text: Text) -> Float[Array, "b m"]:

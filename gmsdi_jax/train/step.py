@@ -62,7 +62,8 @@ def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransf
             sigma,
             noise,
             config.model.sigma_data,
-            config.weight_cap,
+            config.mixed_cap,
+            config.plain_cap,
         )
         return rows.mean(), _buckets(rows, sigma, mixed)
 

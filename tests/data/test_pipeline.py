@@ -194,13 +194,20 @@ def test_balance_sets_the_share_of_label_counts(split):
     assert abs((counts == 1).mean() - 0.5) < 5 * 0.5 / np.sqrt(counts.size)
 
 
-def test_windows_stay_out_of_the_padding(tmp_path):
+@pytest.mark.parametrize("tail", [WINDOW - 100, 1500])
+def test_windows_stay_out_of_the_padding(tmp_path, tail):
     with ShardWriter(tmp_path / "train", Settings(LABELS, chunk=CHUNK, hop=HOP)) as writer:
-        stems = np.full((4, CHUNK + 1500), 0.1, np.float32)
+        stems = np.full((4, CHUNK + tail), 0.1, np.float32)
         writer.write_track(cut("a", stems, CHUNK, HOP, with_stems=False))
         writer.finish()
     for batch in take(open_split(tmp_path / "train"), count=10):
         assert (batch.audio != 0).all()
+
+
+def test_window_longer_than_every_track_is_an_input_error(tmp_path):
+    split = write(tmp_path / "train", [(0,)], length=WINDOW - 1)
+    with pytest.raises(InputError, match="shorter window"):
+        take(split, count=1)
 
 
 def test_silent_data_is_an_input_error(tmp_path):

@@ -73,7 +73,7 @@ def source(tmp_path_factory):
             root / split / "Track00003", [(n, tone(n, 2)) for n in ("Drums", "Bass", "Guitar")]
         )
     # Loud enough that the sum leaves full scale, and without drums.
-    loud = {n: tone(n, 2, 0.45, 22050) for n in ("Bass", "Guitar", "Piano")}
+    loud = {n: tone(n, 2, 0.6, 22050) for n in ("Bass", "Guitar", "Piano")}
     msdm_track(root / "test/Track00004", loud)
     slakh_track(root / "omitted/Track00005", [("Bass", tone("Bass", 1))])
     return root
@@ -116,7 +116,7 @@ def test_flag_does_not_count(source):
 
 def test_msdm_layout(source):
     stems = class_stems(source / "test/Track00004", 22050)
-    np.testing.assert_allclose(amplitudes(stems), [0.45, 0, 0.45, 0.45], atol=1e-3)
+    np.testing.assert_allclose(amplitudes(stems), [0.6, 0, 0.6, 0.6], atol=1e-3)
     assert not stems[1].any()
 
 

@@ -1,0 +1,14 @@
+"""Songs and prompts in, stems out: a model with its weights, used from Python.
+
+    model = GMSDI.from_pretrained("examples/models/minislakh-tiny")
+    result = model.separate("song.wav", ["Bass", "Drums"])
+    result.save("separated/song")
+
+The command line does the same through the same functions.
+"""
+
+from gmsdi_jax.pipeline.gmsdi import GMSDI
+from gmsdi_jax.pipeline.result import Stems
+from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
+
+__all__ = ["GMSDI", "Stems", "WindowSeparator", "prompts_for", "separate_blocks"]

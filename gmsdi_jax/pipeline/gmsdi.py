@@ -1,0 +1,367 @@
+"""The model as a user holds it: `GMSDI.from_pretrained`, then separate, generate, accompany."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsdi_jax import __version__
+from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks, resample
+from gmsdi_jax.build import Model
+from gmsdi_jax.compose import guide, stable_gamma
+from gmsdi_jax.compose.coupling import Form
+from gmsdi_jax.config import ModelConfig, read_model_config
+from gmsdi_jax.diffusion import adpm2, initial_noise, karras, sample
+from gmsdi_jax.errors import ConfigError, InputError
+from gmsdi_jax.methods import SeparationConfig
+from gmsdi_jax.pipeline.result import Stems, file_name, save_info
+from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
+from gmsdi_jax.tasks import accompany, generate
+from gmsdi_jax.types import Params, Text
+from gmsdi_jax.weights import load_model
+
+MAX_SECONDS = 60.0
+"""Longest piece that is generated in one window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How stems are drawn; the paper's sampler is ADPM2 with rho = 1."""
+
+    steps: int = 100
+    """Solver steps; the paper takes 150 for one stem, 300 and 600 for partial and total."""
+    sigma_min: float = 1e-3
+    """Lowest noise level above 0, full scale = 1."""
+    sigma_max: float = 1.0
+    """Noise level at which sampling starts."""
+    rho: float = 7.0
+    """Curvature of the Karras grid."""
+    guidance: float = 1.0
+    """Guidance scale; 1 is off."""
+    form: Form = "difference"
+    """Reading of the coupling: difference (the paper's text), sum, or mixture."""
+    gamma: float = 0.5
+    """Standard deviation of the coupling, full scale = 1."""
+
+
+class GMSDI:
+    """A text-conditional model of mixtures with its weights."""
+
+    def __init__(self, config: ModelConfig, params: Params, name: str = "model", digest: str = ""):
+        """See `from_pretrained`; `digest` identifies the weights in provenance records."""
+        self.model, self.params = Model(config), params
+        self.name, self.digest = name, digest
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "GMSDI":
+        """The model in `folder`, which holds ``config.json`` and ``model.safetensors``.
+
+        Raises:
+            UnavailableError: it is not there, damaged, or does not fit its configuration.
+            ConfigError: ``config.json`` is not valid.
+        """
+        folder = Path(folder)
+        shapes = Model(read_model_config(folder)).shapes
+        config, params = load_model(folder, shapes)
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        return cls(config, params, folder.resolve().name, digest)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The stems that the model knows by name."""
+        return self.model.config.labels
+
+    def separator(
+        self, stems: Sequence[str] | None = None, config: SeparationConfig | None = None, **options
+    ) -> WindowSeparator:
+        """A compiled separation of windows, to be used on many songs; all stems by default."""
+        stems = list(self.labels) if stems is None else list(stems)
+        return WindowSeparator(
+            self.model, self.params, stems, config or SeparationConfig(), **options
+        )
+
+    def separate(
+        self,
+        song: str | Path | Float[np.ndarray, "t c"],
+        stems: Sequence[str] | None = None,
+        config: SeparationConfig | None = None,
+        *,
+        sample_rate: int | None = None,
+        overlap: float = 0.25,
+        seed: int = 0,
+        **options,
+    ) -> Stems:
+        """A song in memory, separated; see `separate_file` for songs of any length.
+
+        Args:
+            song: a file, or samples ``[t c]`` with their `sample_rate` (Hz).
+            stems: names that the model knows; all of them by default.
+            config: the method and its settings.
+            sample_rate: of `song` where it is an array; the model's by default.
+            overlap: share of a window that the next one repeats, in [0, 1).
+            seed: of all noise.
+            options: see `WindowSeparator`.
+
+        Returns:
+            The stems and the residual at the song's rate and length; they sum to the song.
+
+        Raises:
+            InputError: the file cannot be used, or the array is empty or not ``[t c]``.
+            ConfigError: an unknown stem or setting.
+        """
+        if isinstance(song, str | Path):
+            audio, rate = read(song)
+        else:
+            audio = np.asarray(song, np.float32)
+            rate = self.model.config.sample_rate if sample_rate is None else sample_rate
+        if audio.ndim != 2 or not len(audio):
+            raise InputError(f"the song must be an array [t c] of at least a sample, got {audio.shape}")
+        separator = self.separator(stems, config, seed=seed, **options)
+        started = time.perf_counter()
+        blocks = list(separate_blocks(separator, [audio], rate, audio.shape[1], overlap))
+        parts = np.concatenate(blocks, axis=1)
+        info = self._info(separator, overlap, time.perf_counter() - started, len(audio) / rate)
+        named = dict(zip(separator.stems, parts, strict=True))
+        return Stems(named, rate, audio - parts.sum(0), info)
+
+    def separate_file(
+        self,
+        path: str | Path,
+        folder: str | Path,
+        separator: WindowSeparator,
+        *,
+        overlap: float = 0.25,
+        extension: str = "wav",
+        on_progress: Callable[[float, float], None] = lambda done, total: None,
+    ) -> dict[str, Any]:
+        """A song of any length, separated as a stream into files in `folder`.
+
+        Every output is opened before anything is computed. The residual is what the stems leave of
+        the input, at its own rate and channels, so that all files sum to it.
+
+        Args:
+            path: the song.
+            folder: where ``<stem>.wav``, ``residual.wav`` and ``gmsdi.json`` go.
+            separator: of `separator()`.
+            overlap: share of a window that the next one repeats, in [0, 1).
+            extension: wav (float, exact), flac, ogg or mp3.
+            on_progress: called with seconds done and seconds in all.
+
+        Returns:
+            What ``gmsdi.json`` holds.
+
+        Raises:
+            InputError: the song cannot be read to its end; nothing is left behind.
+            OutputError: the folder cannot be written.
+        """
+        source, folder = probe(path), Path(folder)
+        rate, channels, seconds = source.sample_rate, source.channels, source.seconds
+        hop = self.model.config.window * (1 - overlap) / self.model.config.sample_rate
+        names = [file_name(stem) for stem in separator.stems]
+        started, squares = time.perf_counter(), _Squares()
+        with ExitStack() as stack:
+            out = [
+                stack.enter_context(
+                    Writer(folder / f"{name}.{extension}", rate, channels, frames=source.frames)
+                )
+                for name in [*names, "residual"]
+            ]
+            again = stack.enter_context(Reader(path))
+            for stems in separate_blocks(
+                separator,
+                read_blocks(path),
+                rate,
+                channels,
+                overlap,
+                lambda done: on_progress(min(done * hop, seconds), seconds),
+            ):
+                audio = again.take(stems.shape[1])
+                residual = (audio.astype(np.float64) - stems.sum(0, np.float64)).astype(np.float32)
+                for writer, part in zip(out, [*stems, residual], strict=True):
+                    writer.write(part)
+                squares.add(audio, stems, residual)
+        spent = time.perf_counter() - started
+        info = {
+            **self._info(separator, overlap, spent, seconds),
+            "input": Path(path).name,
+            "sample_rate": rate,
+            "channels": channels,
+            "frames": out[0].frames,
+            "sum_error_dbfs": squares.error_dbfs,
+            "residual_db": squares.residual_db,
+            "clipped_samples": sum(writer.clipped for writer in out),
+        }
+        save_info(folder, info)
+        return info
+
+    def generate(
+        self,
+        stems: Sequence[str],
+        seconds: float = 6.0,
+        config: GenerationConfig | None = None,
+        *,
+        seed: int = 0,
+    ) -> Stems:
+        """A coherent set of stems from text alone (total generation).
+
+        Args:
+            stems: one prompt per stem.
+            seconds: length, at most 60 in one piece.
+            config: the sampler and the coupling.
+            seed: of all noise.
+
+        Raises:
+            ConfigError: an unknown stem or setting, or a coupling that the grid cannot follow.
+        """
+        known = np.zeros((len(stems), self._samples(seconds), 1), np.float32)
+        return self._draw(stems, known, np.zeros(len(stems), bool), seconds, config, seed)
+
+    def accompany(
+        self,
+        known: dict[str, str | Path | Float[np.ndarray, "t c"]],
+        add: Sequence[str],
+        config: GenerationConfig | None = None,
+        *,
+        seconds: float | None = None,
+        seed: int = 0,
+    ) -> Stems:
+        """Stems that go with given ones (partial generation).
+
+        Args:
+            known: prompt to file, or to mono samples ``[t 1]`` at the model's rate.
+            add: prompts of the stems to draw.
+            config: the sampler and the coupling.
+            seconds: length; by default the longest known stem's, at most 60.
+            seed: of all noise.
+
+        Raises:
+            InputError: a file cannot be used.
+            ConfigError: nothing to add or to go with, or as in `generate`.
+        """
+        if not known or not add:
+            raise ConfigError("accompany needs at least one known stem and one to add")
+        rate = self.model.config.sample_rate
+        given = [
+            read(audio, rate, mono=True)[0] if isinstance(audio, str | Path) else audio
+            for audio in known.values()
+        ]
+        seconds = max(len(audio) for audio in given) / rate if seconds is None else seconds
+        length = self._samples(seconds)
+        stacked = np.zeros((len(known) + len(add), length, 1), np.float32)
+        for place, audio in zip(stacked, given, strict=False):
+            place[: len(audio)] = audio[:length]
+        is_known = np.arange(len(stacked)) < len(known)
+        return self._draw([*known, *add], stacked, is_known, seconds, config, seed)
+
+    def _draw(
+        self,
+        stems: Sequence[str],
+        known: Float[np.ndarray, "k t c"],
+        is_known: np.ndarray,
+        seconds: float,
+        config: GenerationConfig | None,
+        seed: int,
+    ) -> Stems:
+        config = config or GenerationConfig()
+        sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
+        stable_gamma(config.form, len(stems), sigmas, config.gamma)
+        prompts = prompts_for(self.model, self.params, stems)
+        everything = self.model.embed(self.params, self.model.tokens([", ".join(stems)]))
+        text_mixture = Text(everything.embedding[0], everything.mask[0])
+
+        @jax.jit
+        def run(params: Params, key: Array, known: Float[Array, "k t c"]) -> Array:
+            denoise = guide(self.model.denoiser(params), config.guidance, prompts.null)
+            coupling = (config.form, config.gamma, text_mixture)
+            keys = key[None]
+            # A known stem starts at known + noise; the unknown ones' `known` is zero.
+            start = known[None] + initial_noise(keys, sigmas[0], known.shape)
+            if is_known.any():
+                flags = jnp.asarray(is_known)
+                joint = accompany(denoise, prompts.texts, known[None], flags, *coupling)
+            else:
+                joint = generate(denoise, prompts.texts, *coupling)
+            return sample(keys, joint, adpm2(), sigmas, start)[0]
+
+        started = time.perf_counter()
+        drawn = np.asarray(run(self.params, jax.random.key(seed), jnp.asarray(known)))
+        length = round(seconds * self.model.config.sample_rate)
+        info = {
+            "task": "accompany" if is_known.any() else "generate",
+            "known": [stem for stem, flag in zip(stems, is_known, strict=True) if flag],
+            "stems": list(stems),
+            "settings": asdict(config),
+            "seed": seed,
+            "evaluations_per_stem": 2 * config.steps * (1 if config.guidance == 1 else 2),
+            "seconds": seconds,
+            "computed_in_seconds": round(time.perf_counter() - started, 3),
+            **self._provenance(),
+        }
+        named = dict(zip(stems, drawn[:, :length], strict=True))
+        return Stems(named, self.model.config.sample_rate, None, info)
+
+    def _samples(self, seconds: float) -> int:
+        """The window for `seconds`: rounded up to what the network needs."""
+        if not 0 < seconds <= MAX_SECONDS:
+            raise ConfigError(f"seconds is {seconds}: take more than 0 and at most {MAX_SECONDS:g}")
+        multiple = getattr(self.model.config.network, "multiple", 1)
+        return -(-round(seconds * self.model.config.sample_rate) // multiple) * multiple
+
+    def _info(
+        self, separator: WindowSeparator, overlap: float, spent: float, seconds: float
+    ) -> dict[str, Any]:
+        return {
+            "task": "separate",
+            "stems": list(separator.stems),
+            "settings": {**asdict(separator.config), "overlap": overlap},
+            "seed": separator.seed,
+            "evaluations_per_window": separator.evaluations,
+            "window_seconds": self.model.config.window / self.model.config.sample_rate,
+            "seconds": seconds,
+            "computed_in_seconds": round(spent, 3),
+            "real_time_factor": round(spent / seconds, 4),
+            **self._provenance(),
+        }
+
+    def _provenance(self) -> dict[str, Any]:
+        device = jax.devices()[0]
+        return {
+            "model": self.name,
+            "model_sha256": self.digest,
+            "gmsdi_jax": __version__,
+            "jax": jax.__version__,
+            "device": f"{jax.device_count()} x {device.device_kind}",
+        }
+
+
+class _Squares:
+    """Energies of input, residual and of the error of their sum, kept while streaming."""
+
+    def __init__(self):
+        self._peak_error = 0.0
+        self._input = self._residual = 0.0
+
+    def add(self, audio: np.ndarray, stems: np.ndarray, residual: np.ndarray) -> None:
+        error = audio.astype(np.float64) - stems.sum(0, np.float64) - residual
+        self._peak_error = max(self._peak_error, float(np.abs(error).max(initial=0.0)))
+        self._input += float(np.square(audio, dtype=np.float64).sum())
+        self._residual += float(np.square(residual, dtype=np.float64).sum())
+
+    @property
+    def error_dbfs(self) -> float:
+        """The largest sample of input - stems - residual, dB of full scale (floor -200)."""
+        return round(20 * float(np.log10(max(self._peak_error, 1e-10))), 1)
+
+    @property
+    def residual_db(self) -> float:
+        """The residual's energy relative to the input's, dB (floor -200)."""
+        ratio = max(self._residual, 1e-20) / max(self._input, 1e-20)
+        return round(10 * float(np.log10(ratio)), 1)

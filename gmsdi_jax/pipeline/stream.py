@@ -1,0 +1,212 @@
+"""Separation of a stream of audio: any length, rate and number of channels, in constant memory.
+
+    blocks -> model's rate -> windows -> stems of windows -> overlap-add -> the song's rate -> blocks
+
+Every channel is a row of its own: a mono model keeps the stereo image, because both channels of a
+window hear the same noise. A window's random key comes from the seed and the window's number, so the
+result does not depend on how many windows share a call.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gmsdi_jax.audio import OverlapAdd, StreamResampler, plan, windows
+from gmsdi_jax.build import Model
+from gmsdi_jax.errors import ConfigError, NumericsError
+from gmsdi_jax.methods import Prompts, SeparationConfig, separate
+from gmsdi_jax.types import Params
+
+
+def prompts_for(
+    model: Model, params: Params, stems: Sequence[str], negative: str = ""
+) -> Prompts:
+    """The embedded texts for `stems`; the rest of each is all the others.
+
+    Raises:
+        ConfigError: the model does not know a name.
+    """
+    rests = [", ".join([*stems[:i], *stems[i + 1 :]]) for i in range(len(stems))]
+    texts = (list(stems), rests, [negative])
+    return Prompts(*(model.embed(params, model.tokens(rows)) for rows in texts))
+
+
+class WindowSeparator:
+    """A compiled separation of windows into the stems asked for.
+
+    What the model knows but nobody asked for is one more text, the *rest*: the texts together cover
+    the mixture, and the rest's stem ends up in the residual.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        stems: Sequence[str],
+        config: SeparationConfig,
+        *,
+        constrained: str | None = None,
+        negative: str = "",
+        rows: int = 2,
+        seed: int = 0,
+    ):
+        """Nothing is compiled before the first window.
+
+        Args:
+            model: the model.
+            params: its weights.
+            stems: what to return, in order.
+            config: the method.
+            constrained: the stem that ``dirac`` leaves to be the rest of the others; by default the
+                paper's best choice, Drums, where it is asked for, else what nobody asked for, else
+                the last stem.
+            negative: a prompt that guidance points away from, instead of the learned null.
+            rows: windows times channels per compiled call.
+            seed: of all noise.
+
+        Raises:
+            ConfigError: no stem, a stem twice, a name the model does not know, or `constrained` is
+                not among the stems.
+        """
+        self.model, self.config, self.stems = model, config, tuple(stems)
+        self.rows, self.seed = rows, seed
+        texts = _with_rest(model, stems)
+        order = _constrained_last(texts, stems, constrained)
+        prompts = prompts_for(model, params, [texts[i] for i in order], negative)
+        self.evaluations = config.evaluations(len(texts))
+        places = np.argsort(order)[: len(stems)]
+
+        def run(params: Params, prompts: Prompts, keys: Array, mixture: Array) -> Array:
+            return separate(keys, model.denoiser(params), prompts, mixture, config)[:, places]
+
+        self._run, self._params, self._prompts = jax.jit(run), params, prompts
+
+    def __call__(
+        self, batch: Float[np.ndarray, "n t c"], first: int
+    ) -> Float[np.ndarray, "n k t c"]:
+        """The stems of `n` windows, the first of which has number `first`.
+
+        Raises:
+            NumericsError: the model answered with NaN or infinity.
+        """
+        n, length, channels = batch.shape
+        rows = np.moveaxis(batch, 2, 1).reshape(n * channels, length, 1)
+        numbers = np.repeat(np.arange(first, first + n), channels)
+        padding = -len(rows) % self.rows
+        rows = np.pad(rows, ((0, padding), (0, 0), (0, 0)))
+        numbers = np.pad(numbers, (0, padding))
+        base = jax.random.key(self.seed)
+        keys = jax.vmap(lambda number: jax.random.fold_in(base, number))(jnp.asarray(numbers))
+        parts = [
+            np.asarray(self._run(self._params, self._prompts, keys[i:j], jnp.asarray(rows[i:j])))
+            for i, j in ((i, i + self.rows) for i in range(0, len(rows), self.rows))
+        ]
+        stems = np.concatenate(parts)[: n * channels, ..., 0]
+        if not np.isfinite(stems).all():
+            raise NumericsError(f"the model answered NaN in window {first}: use fewer extreme settings")
+        return np.moveaxis(stems.reshape(n, channels, len(self.stems), length), 1, 3)
+
+
+def separate_blocks(
+    separator: WindowSeparator,
+    blocks: Iterable[Float[np.ndarray, "n c"]],
+    sample_rate: int,
+    channels: int,
+    overlap: float = 0.25,
+    on_window: Callable[[int], None] = lambda done: None,
+) -> Iterator[Float[np.ndarray, "k n c"]]:
+    """Stems at the song's own rate and exact length, as they become final.
+
+    Args:
+        separator: the compiled separation.
+        blocks: the song, full scale = 1.
+        sample_rate: of the song, Hz.
+        channels: of the song.
+        overlap: share of a window that the next one repeats, in [0, 1).
+        on_window: called with the number of windows done.
+    """
+    config, k = separator.model.config, len(separator.stems)
+    counted = _Counted(blocks)
+    stream = windows(
+        _resampled(counted, sample_rate, config.sample_rate, channels),
+        plan(config.window, overlap),
+    )
+    joined = OverlapAdd(stream.plan)
+    back = StreamResampler(config.sample_rate, sample_rate, k * channels)
+    returned, done = 0, 0
+
+    def up(block: Float[np.ndarray, "k n c"], last: bool = False) -> Float[np.ndarray, "k n c"]:
+        flat = np.moveaxis(block, 0, 1).reshape(block.shape[1], k * channels)
+        wide = back.push(flat, last=last)
+        return np.moveaxis(wide.reshape(len(wide), k, channels), 1, 0)
+
+    group = max(1, separator.rows // channels)
+    while some := list(islice(stream, group)):
+        for stems in separator(np.stack([window for _, window in some]), some[0][0]):
+            block = up(joined.push(stems))
+            returned += block.shape[1]
+            done += 1
+            on_window(done)
+            yield block
+    if done:
+        rest = up(joined.finish(stream.frames), last=True)
+        missing = counted.frames - returned
+        rest = rest[:, :missing]
+        yield np.pad(rest, ((0, 0), (0, missing - rest.shape[1]), (0, 0)))
+
+
+class _Counted:
+    """Blocks, and how many frames they had."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]):
+        self.frames = 0
+        self._blocks = blocks
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self._blocks:
+            self.frames += len(block)
+            yield block
+
+
+def _resampled(
+    blocks: Iterable[np.ndarray], rate_in: int, rate_out: int, channels: int
+) -> Iterator[np.ndarray]:
+    resampler = StreamResampler(rate_in, rate_out, channels)
+    for block in blocks:
+        yield resampler.push(block)
+    yield resampler.push(np.zeros((0, channels), np.float32), last=True)
+
+
+def _with_rest(model: Model, stems: Sequence[str]) -> list[str]:
+    """The stems and, where the model knows more labels, one text of all those."""
+    if not stems:
+        raise ConfigError(f"name at least one stem; this model knows {', '.join(model.config.labels)}")
+    mask = np.asarray(model.tokens(list(stems)).mask)
+    for stem, row in zip(stems, mask, strict=True):
+        if not row.any():
+            raise ConfigError(f"stem {stem!r} is empty: name one of {', '.join(model.config.labels)}")
+    if mask.sum(0).max() > 1:
+        twice = model.config.labels[int(mask.sum(0).argmax())]
+        raise ConfigError(f"stem {twice!r} is asked for twice: name every stem once")
+    rest = [label for label, asked in zip(model.config.labels, mask.any(0), strict=True) if not asked]
+    return [*stems, ", ".join(rest)] if rest else list(stems)
+
+
+def _constrained_last(
+    texts: Sequence[str], stems: Sequence[str], constrained: str | None
+) -> list[int]:
+    """The order of `texts` with the constrained one at the end."""
+    names = [text.lower() for text in stems]
+    if constrained is not None and constrained.lower() not in names:
+        raise ConfigError(f"constrained stem {constrained!r} is not among {', '.join(stems)}")
+    if constrained is not None:
+        last = names.index(constrained.lower())
+    elif "drums" in names:
+        last = names.index("drums")
+    else:
+        last = len(texts) - 1
+    return [i for i in range(len(texts)) if i != last] + [last]

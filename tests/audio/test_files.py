@@ -1,0 +1,205 @@
+"""Reading: every format comes back, and every bad file is named with the reason."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from gmsdi_jax.audio import Reader, probe, read, read_blocks, write
+from gmsdi_jax.errors import InputError
+
+# The greatest error of a sample at full scale 1: exact, one step of 24 bits, lossy codecs.
+TOLERANCE = {"wav": 0.0, "flac": 2.0**-23, "ogg": 0.02, "mp3": 0.02}
+
+
+@pytest.mark.parametrize("extension", TOLERANCE)
+@pytest.mark.parametrize(
+    ("sample_rate", "frequencies"),
+    [(44100, (220.0, 330.0)), (22050, (220.0,)), (48000, (440.0, 110.0))],
+)
+def test_every_format_gives_back_what_was_written(
+    tmp_path, tone, extension, sample_rate, frequencies
+):
+    audio = tone(1.3, sample_rate, frequencies)
+    path = tmp_path / f"song.{extension}"
+    assert write(path, audio, sample_rate) == 0
+    info = probe(path)
+    assert (info.sample_rate, info.channels, info.frames) == (sample_rate, *audio.shape[::-1])
+    assert info.seconds == pytest.approx(1.3, abs=1e-4)
+    back, rate = read(path)
+    assert (rate, back.shape, back.dtype) == (sample_rate, audio.shape, np.float32)
+    # Codecs err at the first attack and the last; the sound between is judged.
+    inside = slice(sample_rate // 10, -sample_rate // 10)
+    np.testing.assert_allclose(back[inside], audio[inside], atol=TOLERANCE[extension], rtol=0)
+
+
+@pytest.mark.parametrize("extension", TOLERANCE)
+def test_blocks_of_any_size_join_into_the_file(tmp_path, tone, extension):
+    path = tmp_path / f"song.{extension}"
+    write(path, tone(1.0, 22050), 22050)
+    whole, _ = sf.read(path, dtype="float32")
+    blocks = list(read_blocks(path, 1000))
+    assert [len(block) for block in blocks] == [1000] * 22 + [50]
+    # In tonal music mp3 frames borrow bits from earlier ones: no block may start afresh.
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6, rtol=0)
+
+
+def test_two_readers_go_in_lockstep_with_any_step(tmp_path, tone):
+    path = tmp_path / "song.flac"
+    write(path, tone(1.0, 22050), 22050)
+    whole, _ = read(path)
+    with Reader(path) as reader:
+        for n in (0, 1, 4096, 10000):
+            start = reader.position
+            np.testing.assert_array_equal(reader.take(n), whole[start : start + n])
+        assert len(reader.take(10**6)) == 22050 - 14097
+        assert reader.position == 22050
+        assert reader.take(5).shape == (0, 2)
+
+
+def test_read_converts_rate_and_channels(tmp_path, tone):
+    path = tmp_path / "song.wav"
+    write(path, tone(2.0, 44100, (220.0, 330.0)), 44100)
+    audio, rate = read(path, sample_rate=22050, mono=True)
+    assert (rate, audio.shape) == (22050, (44100, 1))
+    expected = tone(2.0, 22050, (220.0, 330.0)).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(audio[2000:-2000], expected[2000:-2000], atol=1e-4)
+
+
+def failure(path: Path) -> str:
+    """The message for a file that cannot be read through: one line that names it."""
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_missing_file(tmp_path):
+    assert "does not exist" in failure(tmp_path / "none.wav")
+    (tmp_path / "file").write_text("")
+    assert "does not exist" in failure(tmp_path / "file" / "none.wav")
+
+
+def test_folder_and_pipe(tmp_path):
+    folder = tmp_path / "folder.wav"
+    folder.mkdir()
+    assert "is a folder" in failure(folder)
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert "not a regular file" in failure(tmp_path / "pipe.wav")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.wav", "notes.mp3", "notes.raw"])
+def test_not_audio(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("no music here " * 200)
+    assert "not audio" in failure(path)
+    with pytest.raises(InputError, match="not audio"):
+        probe(path)
+
+
+def test_zero_length(tmp_path):
+    (tmp_path / "bytes.wav").touch()
+    assert "0 bytes" in failure(tmp_path / "bytes.wav")
+    sf.write(tmp_path / "frames.wav", np.zeros((0, 2)), 44100)
+    assert "no samples" in failure(tmp_path / "frames.wav")
+
+
+def test_permission_denied(tmp_path, monkeypatch):
+    # Tests may run as root, whom no mode bits stop.
+    def refuse(self, *_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    path = tmp_path / "song.wav"
+    write(path, np.zeros((10, 1), np.float32), 22050)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert "permission denied" in failure(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_located(tmp_path, tone, bad):
+    audio = tone(8.0, 22050)
+    audio[5 * 22050, 1] = bad
+    audio[6 * 22050, 0] = np.nan
+    path = tmp_path / "song.wav"
+    sf.write(path, audio, 22050, subtype="FLOAT")
+    assert "first at 5.000 s" in failure(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.999])
+@pytest.mark.parametrize("format", ["WAV", "RF64"])
+def test_truncated_wav_fails_before_any_sample_is_read(tmp_path, tone, share, format):
+    path = tmp_path / "song.wav"
+    sf.write(path, tone(4.0, 22050), 22050, format=format, subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=r"truncated: \d\.\d+ s of 4\.000 s"):
+        probe(path)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
+def test_wav_from_a_pipe_is_whole(tmp_path, tone, size):
+    path = tmp_path / "song.wav"
+    audio = tone(1.0, 22050)
+    write(path, audio, 22050)
+    data = path.read_bytes()
+    at = data.index(b"data") + 4
+    path.write_bytes(data[:at] + struct.pack("<I", size) + data[at + 4 :])
+    np.testing.assert_array_equal(read(path)[0], audio)
+
+
+def test_wav_with_chunks_after_the_samples_is_whole(tmp_path, tone):
+    path = tmp_path / "song.wav"
+    write(path, tone(1.0, 22050), 22050)
+    path.write_bytes(path.read_bytes() + b"id3 \x04\x00\x00\x00abcd")
+    assert probe(path).frames == 22050
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_truncated_flac(tmp_path, tone, share):
+    path = tmp_path / "song.flac"
+    write(path, tone(4.0, 22050), 22050)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert "truncated" in failure(path)
+
+
+def with_flac_length(data: bytes, frames: int) -> bytes:
+    """A flac file whose STREAMINFO claims another total: 36 bits from the middle of byte 21."""
+    return data[:21] + bytes([data[21] & 0xF0]) + struct.pack(">I", frames) + data[26:]
+
+
+def test_flac_that_promises_more_frames_than_it_holds(tmp_path, tone):
+    path = tmp_path / "song.flac"
+    write(path, tone(4.0, 22050), 22050)
+    path.write_bytes(with_flac_length(path.read_bytes(), 100_000))
+    assert probe(path).frames == 100_000
+    assert "truncated" in failure(path)
+
+
+def test_flac_of_unknown_length(tmp_path, tone):
+    path = tmp_path / "song.flac"
+    write(path, tone(1.0, 22050), 22050)
+    path.write_bytes(with_flac_length(path.read_bytes(), 0))
+    assert "how long" in failure(path)
+
+
+def test_damaged_flac(tmp_path, tone):
+    path = tmp_path / "song.flac"
+    write(path, tone(4.0, 22050), 22050)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 100] = bytes(100)
+    path.write_bytes(data)
+    assert "damaged" in failure(path)
+
+
+def test_mp3_is_truncated_only_when_grossly_short(tmp_path, tone):
+    path = tmp_path / "song.mp3"
+    write(path, tone(20.0, 22050), 22050)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert "truncated" in failure(path)
+    path.write_bytes(data[: int(0.98 * len(data))])
+    assert 0.95 * 20 * 22050 < len(read(path)[0]) <= 20 * 22050
