@@ -6,13 +6,13 @@ weights and rebuilt from it.
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gmsdi_jax.data import WindowConfig
 from gmsdi_jax.errors import ConfigError, UnavailableError
+from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.models import SpectralConfig, TagsConfig, UNet1dConfig
 
 FORMAT = 1
@@ -33,6 +33,8 @@ class ModelConfig:
     """Hz."""
     window: int = 2**17
     """Samples per window at inference."""
+    separation: SeparationConfig = field(default_factory=SeparationConfig)
+    """How this model separates unless told otherwise; chosen on validation songs."""
 
     def __post_init__(self):
         """Refuses contradictions between the parts."""
@@ -109,7 +111,7 @@ class TrainConfig:
     """Standard deviation of ln sigma in training."""
     mixed_cap: float = 4.0
     """Cap of the loss weight on windows with interference, in units of 1 / sigma_data^2."""
-    plain_cap: float = math.inf
+    plain_cap: float | None = None
     """Cap of the loss weight on the other windows, in the same units; EDM has none."""
     log_every: int = 50
     """Steps per line of metrics.jsonl."""
@@ -164,6 +166,7 @@ def model_from_json(values: dict[str, Any]) -> ModelConfig:
         return ModelConfig(
             network=made(**_tuples(network)),
             conditioner=TagsConfig(**_tuples(values.pop("conditioner"))),
+            separation=SeparationConfig(**_tuples(values.pop("separation"))),
             **values,
         )
     except (KeyError, TypeError) as error:

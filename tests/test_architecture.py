@@ -19,10 +19,11 @@ ROWS = (
     {"convert"},
     {"compose", "diffusion"},
     {"tasks", "baselines"},
+    {"methods"},
     {"config"},
-    {"build"},
+    {"build", "weights"},
     {"train", "pipeline", "report"},
-    {"evaluate", "data_pipelines"},
+    {"evaluate", "console", "data_pipelines"},
     {"cli", "experiments"},
     {"__init__", "__main__"},
 )

@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each track")
     parser.add_argument("--soundfont", type=Path, help="a General MIDI .sf2 file")
-    parser.add_argument("--jobs", type=int, help="worker processes (default: one per core)")
+    parser.add_argument("--jobs", type=int, help="tracks at a time (default: one per core)")
     parser.add_argument(
         "--split",
         type=float,

@@ -1,4 +1,4 @@
-"""The whole MiniSlakh: splits, seeds, worker processes, resuming, and the manifest.
+"""The whole MiniSlakh: splits, seeds, parallel work, resuming, and the manifest.
 
     OUT/manifest.json
     OUT/{train,validation,test}/TrackNNNNN/
@@ -7,16 +7,17 @@ A track's seed is (seed, split, number), so no two splits can share a song. A bu
 stopped goes on where it was: whole tracks are kept, unfinished ones are made again. The manifest
 is written first with `complete: false`; a build with other settings into the same folder is
 refused rather than mixed in.
+
+Tracks are made in threads: the synthesis runs in fluidsynth's own processes, and the filters and
+the FLAC encoder release Python's lock, so threads fill the cores without the traps of worker
+processes (orphans, pickling, scripts without a main guard).
 """
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -90,32 +91,11 @@ def make_track(job: Job, renderer: Renderer) -> dict[str, Any]:
     }
 
 
-def _die_with_parent() -> None:
-    """Prepares a worker: it leaves Ctrl-C to the parent, and ends when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _run(jobs: list[Job], renderer: Renderer, workers: int) -> Iterator[dict[str, Any]]:
-    """The entries of all jobs as they finish."""
-    if workers == 1:
-        yield from (make_track(job, renderer) for job in jobs)
-        return
-    # spawn: a forked worker would hold its siblings' pipes open and never see the parent die.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    """The entries of all jobs as they finish; after an error or Ctrl-C no new job starts."""
+    pool = ThreadPoolExecutor(workers)
     try:
-        futures: list[Future[dict[str, Any]]] = [
-            pool.submit(make_track, job, renderer) for job in jobs
-        ]
-        for future in as_completed(futures):
+        for future in as_completed([pool.submit(make_track, job, renderer) for job in jobs]):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -185,7 +165,7 @@ def build(
         seed: One seed gives the same MIDI bytes on every machine.
         seconds: The length of each track.
         soundfont: A General MIDI font; by default one is found in the usual places.
-        jobs: Worker processes; by default one per core.
+        jobs: Tracks made at a time; by default one per core.
         on_progress: Called with (tracks done, tracks in all) after each track.
         split: The shares of train, validation and test; they need not add up to anything.
         renderer: Instead of fluidsynth.

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from data_pipelines.minislakh.compose import Composition, Part
 from data_pipelines.minislakh.midi import midi_bytes
 from data_pipelines.minislakh.render import SAMPLE_RATE, Renderer
-from gmsdi_jax.audio import files
+from gmsdi_jax.audio import write as write_audio
 from gmsdi_jax.errors import UnavailableError
 
 LOUDNESS = -13.0  # LUFS of every stem
@@ -89,7 +89,7 @@ def mix_stems(
     if not loudness:
         raise UnavailableError("every stem is silent: use a full General MIDI font (--soundfont)")
     scaled = {n: stems[n] * 10 ** ((LOUDNESS - value) / 20) for n, value in loudness.items()}
-    mix = np.sum(list(scaled.values()), axis=0)
+    mix = np.asarray(sum(scaled.values()))
     peak, target = float(np.max(np.abs(mix))), 10 ** (PEAK / 20)
     gain = target / peak if peak >= target else 1.0
     return {name: x * gain for name, x in scaled.items()}, mix * gain, gain, loudness
@@ -139,7 +139,7 @@ def _render_stems(
 
 
 def _write_flac(path: Path, sound: Float[np.ndarray, "t"]) -> None:
-    files.write(path, sound[:, None], SAMPLE_RATE, subtype="PCM_16")
+    write_audio(path, sound[:, None], SAMPLE_RATE, subtype="PCM_16")
 
 
 def write_track(place: Path, composition: Composition, renderer: Renderer) -> None:

@@ -1,10 +1,13 @@
 """Small layers that the networks share."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
 from gmsdi_jax.types import Text
 
@@ -23,6 +26,16 @@ class NoiseEmbedding(nnx.Module):
         angles = c_noise[:, None] * jnp.asarray(self.angles, c_noise.dtype)[None]
         h = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
         return jax.nn.silu(self.second(jax.nn.silu(self.first(h))))
+
+
+def identity(scale: float) -> nnx.Initializer:
+    """An initializer: `scale` on the diagonal of a matrix that need not be square, else 0."""
+
+    def init(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike = jnp.float32, **_):
+        del key
+        return scale * jnp.eye(*shape, dtype=dtype)
+
+    return init
 
 
 def rms_norm(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:

@@ -23,7 +23,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gmsdi_jax.models.layers import Film, NoiseEmbedding, ShiftConv, pool, rms_norm
+from gmsdi_jax.models.layers import (
+    Film,
+    NoiseEmbedding,
+    ShiftConv,
+    identity,
+    pool,
+    rms_norm,
+)
 from gmsdi_jax.stft import apply_gain, istft, stft
 from gmsdi_jax.types import Text
 
@@ -97,7 +104,14 @@ class Spectral(nnx.Module):
         self.leave = nnx.Linear(config.width, outputs, kernel_init=small, rngs=rngs)
         if config.residual:
             self.correct = nnx.Linear(config.width, 2 * bins, kernel_init=small, rngs=rngs)
-        self.gate = nnx.Linear(config.text_features, config.components, rngs=rngs)
+        # Label i starts out as component i; left to chance, classes take long to part.
+        self.gate = nnx.Linear(
+            config.text_features,
+            config.components,
+            kernel_init=identity(2.0),
+            bias_init=nnx.initializers.constant(-2.0),
+            rngs=rngs,
+        )
 
     def __call__(
         self, x: Float[Array, "b t c"], c_noise: Float[Array, " b"], text: Text

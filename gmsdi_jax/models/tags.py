@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from gmsdi_jax.errors import ConfigError
+from gmsdi_jax.models.layers import identity
 from gmsdi_jax.types import Text, Tokens
 
 
@@ -34,7 +35,10 @@ class Tags(nnx.Module):
     def __init__(self, config: TagsConfig, *, rngs: nnx.Rngs):
         """A table of one embedding per label and one for the null."""
         self.null = len(config.labels)
-        self.table = nnx.Embed(self.null + 1, config.features, rngs=rngs)
+        # Orthogonal labels of equal length: no two start alike.
+        self.table = nnx.Embed(
+            self.null + 1, config.features, embedding_init=identity(2.0), rngs=rngs
+        )
 
     def __call__(self, tokens: Tokens) -> Text:
         """The embeddings of the tokens; the null counts exactly where no token does."""

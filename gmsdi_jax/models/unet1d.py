@@ -1,10 +1,10 @@
 """The paper's network: a U-Net on raw waveforms, told the noise level and the text.
 
-Channels last. The waveform is folded into patches, halved in rate level by level with growing width,
-and brought back with skip connections. Every residual block is modulated by the noise level (FiLM) and
-attends to the text tokens; the deeper levels attend to themselves over time. The structure follows
-audio-diffusion-pytorch 0.0.43's ``UNet1d``, the network of MSDM: bottleneck attention has no residual,
-the input skip is unscaled, upsampling is a transposed convolution.
+Channels last. The waveform is folded into patches, lowered in rate level by level with growing
+width, and brought back with skip connections. Every residual block is modulated by the noise level
+(FiLM) and attends to the text tokens; the deeper levels attend to themselves over time. The
+structure follows audio-diffusion-pytorch 0.0.43's ``UNet1d``, the network of MSDM: bottleneck
+attention has no residual, the input skip is unscaled, upsampling is a transposed convolution.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gmsdi_jax.models.attention import Attention
+from gmsdi_jax.models.attention import EPSILON, Attention, layer_norm
 from gmsdi_jax.types import Text
 
 
@@ -44,7 +44,7 @@ class UNet1dConfig:
     head_features: int = 128
     """Features per head."""
     groups: int = 8
-    """Groups of the group norms."""
+    """Groups of the group norms below the full rate."""
 
     def __post_init__(self):
         """Refuses levels that do not match."""
@@ -110,17 +110,18 @@ class ResnetBlock(nnx.Module):
         time: int,
         config: UNet1dConfig,
         *,
-        attend: bool = True,
+        patch: bool = False,
         rngs: nnx.Rngs,
     ):
-        """`attend` leaves the text out of the full-rate patch blocks."""
-        self.norm1 = nnx.GroupNorm(features, num_groups=_groups(features, config), rngs=rngs)
+        """`patch` blocks run at the full rate: no text, and a group of features per channel."""
+        groups = min(config.patch, config.audio_channels) if patch else config.groups
+        self.norm1 = nnx.GroupNorm(features, num_groups=groups, epsilon=EPSILON, rngs=rngs)
         self.conv1 = nnx.Conv(features, out, (3,), rngs=rngs)
         self.film = nnx.Linear(time, 2 * out, rngs=rngs)
-        self.norm2 = nnx.GroupNorm(out, num_groups=_groups(out, config), rngs=rngs)
+        self.norm2 = nnx.GroupNorm(out, num_groups=groups, epsilon=EPSILON, rngs=rngs)
         self.conv2 = nnx.Conv(out, out, (3,), rngs=rngs)
         sizes = (out, config.heads, config.head_features, config.text_features)
-        self.text = Attention(*sizes, rngs=rngs) if attend else None
+        self.text = None if patch else Attention(*sizes, rngs=rngs)
         self.skip = nnx.Linear(features, out, rngs=rngs) if features != out else None
 
     def __call__(
@@ -141,9 +142,9 @@ class Transformer(nnx.Module):
     def __init__(self, features: int, config: UNet1dConfig, *, rngs: nnx.Rngs):
         """The feed-forward layer is twice as wide."""
         self.attention = Attention(features, config.heads, config.head_features, rngs=rngs)
-        self.norm1 = nnx.LayerNorm(features, use_bias=False, rngs=rngs)
+        self.norm1 = layer_norm(features, rngs=rngs)
         self.up = nnx.Linear(features, 2 * features, use_bias=False, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(2 * features, use_bias=False, rngs=rngs)
+        self.norm2 = layer_norm(2 * features, rngs=rngs)
         self.down = nnx.Linear(2 * features, features, use_bias=False, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
@@ -161,7 +162,12 @@ class Down(nnx.Module):
         features, out = _widths(config, level)
         factor = config.factors[level]
         self.shrink = nnx.Conv(
-            features, out, (2 * factor + 1,), strides=(factor,), padding=[(factor, factor)], rngs=rngs
+            features,
+            out,
+            (2 * factor + 1,),
+            strides=(factor,),
+            padding=[(factor, factor)],
+            rngs=rngs,
         )
         self.blocks = nnx.List(
             [ResnetBlock(out, out, time, config, rngs=rngs) for _ in range(config.blocks[level])]
@@ -218,7 +224,7 @@ class Bottleneck(nnx.Module):
 
 
 class UNet1d(nnx.Module):
-    """The network ``F(c_in x, c_noise, text)`` on ``[b t c]``; t is a multiple of `config.multiple`."""
+    """The network ``F(c_in x, c_noise, text)``; t is a multiple of `config.multiple`."""
 
     def __init__(self, config: UNet1dConfig, *, rngs: nnx.Rngs):
         """All weights, drawn from `rngs`."""
@@ -226,13 +232,13 @@ class UNet1d(nnx.Module):
         time, levels = 4 * config.channels, range(len(config.factors))
         narrow = config.channels // config.patch
         self.time = FourierTime(config.channels, time, rngs=rngs)
-        ends = {"attend": False, "rngs": rngs}
-        self.enter = ResnetBlock(config.audio_channels, narrow, time, config, **ends)
+        audio = config.audio_channels
+        self.enter = ResnetBlock(audio, narrow, time, config, patch=True, rngs=rngs)
         self.downs = nnx.List([Down(level, time, config, rngs=rngs) for level in levels])
         deepest = config.channels * config.multipliers[-1]
         self.bottleneck = Bottleneck(deepest, time, config, rngs=rngs)
         self.ups = nnx.List([Up(level, time, config, rngs=rngs) for level in reversed(levels)])
-        self.leave = ResnetBlock(narrow, config.audio_channels, time, config, **ends)
+        self.leave = ResnetBlock(narrow, audio, time, config, patch=True, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "b t c"], c_noise: Float[Array, " b"], text: Text
@@ -271,8 +277,3 @@ class UNet1d(nnx.Module):
 def _widths(config: UNet1dConfig, level: int) -> tuple[int, int]:
     """Features of the finer and of the coarser side of `level`."""
     return tuple(config.channels * m for m in config.multipliers[level : level + 2])  # type: ignore
-
-
-def _groups(features: int, config: UNet1dConfig) -> int:
-    """The group count, or fewer where a full-rate block has fewer channels."""
-    return config.groups if features % config.groups == 0 else 1

@@ -51,6 +51,14 @@ class GenerationConfig:
     gamma: float = 0.5
     """Standard deviation of the coupling, full scale = 1."""
 
+    def __post_init__(self):
+        """Refuses what cannot be drawn."""
+        if self.steps < 2 or not 0 < self.sigma_min < self.sigma_max:
+            raise ConfigError(
+                f"steps is {self.steps}, sigma_min {self.sigma_min}, sigma_max {self.sigma_max}: "
+                f"take at least 2 steps, and 0 < sigma_min < sigma_max"
+            )
+
 
 class GMSDI:
     """A text-conditional model of mixtures with its weights."""
@@ -82,10 +90,10 @@ class GMSDI:
     def separator(
         self, stems: Sequence[str] | None = None, config: SeparationConfig | None = None, **options
     ) -> WindowSeparator:
-        """A compiled separation of windows, to be used on many songs; all stems by default."""
+        """A compiled separation, for many songs; all stems and the model's method by default."""
         stems = list(self.labels) if stems is None else list(stems)
         return WindowSeparator(
-            self.model, self.params, stems, config or SeparationConfig(), **options
+            self.model, self.params, stems, config or self.model.config.separation, **options
         )
 
     def separate(
@@ -104,7 +112,7 @@ class GMSDI:
         Args:
             song: a file, or samples ``[t c]`` with their `sample_rate` (Hz).
             stems: names that the model knows; all of them by default.
-            config: the method and its settings.
+            config: the method and its settings; by default the model's own.
             sample_rate: of `song` where it is an array; the model's by default.
             overlap: share of a window that the next one repeats, in [0, 1).
             seed: of all noise.
@@ -123,7 +131,9 @@ class GMSDI:
             audio = np.asarray(song, np.float32)
             rate = self.model.config.sample_rate if sample_rate is None else sample_rate
         if audio.ndim != 2 or not len(audio):
-            raise InputError(f"the song must be an array [t c] of at least a sample, got {audio.shape}")
+            raise InputError(
+                f"the song must be an array [t c] of at least a sample, got {audio.shape}"
+            )
         separator = self.separator(stems, config, seed=seed, **options)
         started = time.perf_counter()
         blocks = list(separate_blocks(separator, [audio], rate, audio.shape[1], overlap))
@@ -271,6 +281,8 @@ class GMSDI:
         seed: int,
     ) -> Stems:
         config = config or GenerationConfig()
+        if len({file_name(stem) for stem in stems}) < len(stems):
+            raise ConfigError(f"stems {', '.join(stems)}: name every stem once")
         sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
         stable_gamma(config.form, len(stems), sigmas, config.gamma)
         prompts = prompts_for(self.model, self.params, stems)

@@ -22,9 +22,7 @@ from gmsdi_jax.methods import Prompts, SeparationConfig, separate
 from gmsdi_jax.types import Params
 
 
-def prompts_for(
-    model: Model, params: Params, stems: Sequence[str], negative: str = ""
-) -> Prompts:
+def prompts_for(model: Model, params: Params, stems: Sequence[str], negative: str = "") -> Prompts:
     """The embedded texts for `stems`; the rest of each is all the others.
 
     Raises:
@@ -85,6 +83,12 @@ class WindowSeparator:
 
         self._run, self._params, self._prompts = jax.jit(run), params, prompts
 
+    def compile(self) -> None:
+        """Compiles now; without it the first window takes that much longer."""
+        keys = jax.random.split(jax.random.key(0), self.rows)
+        mixture = jnp.zeros((self.rows, self.model.config.window, 1))
+        self._run = self._run.lower(self._params, self._prompts, keys, mixture).compile()
+
     def __call__(
         self, batch: Float[np.ndarray, "n t c"], first: int
     ) -> Float[np.ndarray, "n k t c"]:
@@ -107,7 +111,9 @@ class WindowSeparator:
         ]
         stems = np.concatenate(parts)[: n * channels, ..., 0]
         if not np.isfinite(stems).all():
-            raise NumericsError(f"the model answered NaN in window {first}: use fewer extreme settings")
+            raise NumericsError(
+                f"the model answered NaN in window {first}: use fewer extreme settings"
+            )
         return np.moveaxis(stems.reshape(n, channels, len(self.stems), length), 1, 3)
 
 
@@ -184,15 +190,21 @@ def _resampled(
 def _with_rest(model: Model, stems: Sequence[str]) -> list[str]:
     """The stems and, where the model knows more labels, one text of all those."""
     if not stems:
-        raise ConfigError(f"name at least one stem; this model knows {', '.join(model.config.labels)}")
+        raise ConfigError(
+            f"name at least one stem; this model knows {', '.join(model.config.labels)}"
+        )
     mask = np.asarray(model.tokens(list(stems)).mask)
     for stem, row in zip(stems, mask, strict=True):
         if not row.any():
-            raise ConfigError(f"stem {stem!r} is empty: name one of {', '.join(model.config.labels)}")
+            raise ConfigError(
+                f"stem {stem!r} is empty: name one of {', '.join(model.config.labels)}"
+            )
     if mask.sum(0).max() > 1:
         twice = model.config.labels[int(mask.sum(0).argmax())]
         raise ConfigError(f"stem {twice!r} is asked for twice: name every stem once")
-    rest = [label for label, asked in zip(model.config.labels, mask.any(0), strict=True) if not asked]
+    rest = [
+        label for label, asked in zip(model.config.labels, mask.any(0), strict=True) if not asked
+    ]
     return [*stems, ", ".join(rest)] if rest else list(stems)
 
 

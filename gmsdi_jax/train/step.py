@@ -4,6 +4,7 @@ All randomness comes from ``fold_in(seed, step)`` and the row's number in the gl
 run, or one on other hardware, draws the same noise for the same example.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransf
             noise,
             config.model.sigma_data,
             config.mixed_cap,
-            config.plain_cap,
+            math.inf if config.plain_cap is None else config.plain_cap,
         )
         return rows.mean(), _buckets(rows, sigma, mixed)
 

@@ -58,7 +58,7 @@ def by_covariance(variance: Float[Array, "k t"]):
 
 
 def spectra(k: int = 4, bins: int = 256, spread: float = 10.0) -> Float[np.ndarray, "k t"]:
-    """Variances, log-normal over the bins with `spread` dB; the mixture's rms is 0.2, as music's."""
+    """Variances, log-normal over the bins with `spread` in dB; the mixture's rms is 0.2."""
     levels = 10 ** (np.random.default_rng(1).standard_normal((k, bins)) * spread / 10)
     return 0.2**2 * levels / levels.sum(0).mean()
 

@@ -1,0 +1,37 @@
+"""The model that a command uses: the one that is named, or the one that ships."""
+
+from pathlib import Path
+
+import jax
+
+import gmsdi_jax
+from gmsdi_jax.errors import UnavailableError
+from gmsdi_jax.pipeline import GMSDI
+
+SHIPPED = Path("examples", "models", "minislakh-tiny")
+
+
+def default_model() -> Path:
+    """The folder of the model that ships, in the checkout of this package or below the cwd.
+
+    Raises:
+        UnavailableError: neither is there.
+    """
+    checkout = Path(gmsdi_jax.__file__).parents[1]
+    for root in (checkout, Path.cwd()):
+        if (root / SHIPPED / "config.json").exists():
+            return root / SHIPPED
+    raise UnavailableError(
+        f"{SHIPPED} is neither here nor beside the package: name a model with -m FOLDER, run in a "
+        "clone of the repository, or train one (gmsdi train experiments/minislakh_tiny.py)"
+    )
+
+
+def describe(model: GMSDI) -> str:
+    """One line: what computes, and which model."""
+    device = jax.devices()[0]
+    rate = model.model.config.sample_rate
+    return (
+        f"{jax.device_count()} x {device.device_kind}; model {model.name}: "
+        f"{', '.join(model.labels)} at {rate} Hz"
+    )

@@ -1,0 +1,41 @@
+"""Options that several commands share, and how all of them are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+from tyro.conf import UseAppendAction, arg
+
+T = TypeVar("T")
+
+Stems = Annotated[
+    UseAppendAction[tuple[str, ...]], arg(name="stem", aliases=["-s"], metavar="STEM")
+]
+ModelFolder = Annotated[Path | None, arg(aliases=["-m"], metavar="FOLDER", help_behavior_hint="")]
+Out = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+Quiet = Annotated[bool, arg(aliases=["-q"])]
+AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
+
+
+def parse(options: type[T], command: str, arguments: Sequence[str], default: T | None = None) -> T:
+    """The options of a command, read from its arguments.
+
+    Args:
+        options: a frozen dataclass; its fields and their docstrings are the flags and their help.
+        command: its name, for the help.
+        arguments: what follows the name.
+        default: values that the arguments change, instead of the fields' own defaults.
+
+    Raises:
+        ConfigError: of the dataclass, where values contradict each other.
+        SystemExit: after the help (0) or a usage error (2).
+    """
+    return tyro.cli(  # type: ignore[return-value]
+        options,
+        prog=f"gmsdi {command}",
+        args=list(arguments),
+        default=default,
+        # One flag per switch; a choice of dataclasses is made by the experiment, not by a word.
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
+    )

@@ -1,0 +1,133 @@
+"""``gmsdi train``: an experiment file and the settings that the command line changes in it.
+
+An experiment is a Python file with a function ``config() -> TrainConfig``. Every leaf of it is a
+flag: ``--steps 100``, ``--optimizer.rate 1e-3``, ``--model.network.width 64``.
+"""
+
+import importlib.util
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.cli.options import Quiet, parse
+from gmsdi_jax.config import TrainConfig
+from gmsdi_jax.console import Advance, Console
+from gmsdi_jax.data import Split, fixed_windows, open_split, training_batches
+from gmsdi_jax.errors import ConfigError, GMSDIError
+from gmsdi_jax.evaluate import check_same, validator
+from gmsdi_jax.methods import SeparationConfig
+from gmsdi_jax.train import train as run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a model; the run's folder holds checkpoints, metrics.jsonl, config.json and best/.
+
+    Every setting of the experiment can be changed by a flag: gmsdi train EXPERIMENT.py --help lists
+    them with the experiment's own values. Prints the run's folder.
+    """
+
+    experiment: Annotated[Positional[Path], arg(metavar="EXPERIMENT.py")]
+    """A file with a function config() -> TrainConfig, such as experiments/minislakh_tiny.py."""
+    resume: bool = False
+    """Go on with the run in the folder, bit for bit as if it had never stopped."""
+    quiet: Quiet = False
+    """Say nothing but errors."""
+    config: OmitArgPrefixes[TrainConfig]
+    """The run."""
+
+
+def train(arguments: Sequence[str], console: Console) -> int:
+    """Runs the command and returns its exit code."""
+    options = parse(Train, "train", arguments, _from_experiment(arguments))
+    console.quiet = options.quiet
+    config = options.config
+    model = Model(config.model)
+    split = _open(config.data / "train", model)
+    batches = training_batches(split, config.window, config.batch, config.seed, config.windows)
+    validate = _validator(config, model) if config.eval_every else None
+    console.say(f"{config.out}: {config.steps} steps of {config.batch} windows; compiling ...")
+    try:
+        with console.progress("train", "steps") as advance:
+            run(
+                config,
+                batches,  # type: ignore[arg-type]
+                validate,
+                resume=options.resume,
+                on_progress=_Report(config.steps, advance, console),
+            )
+    except KeyboardInterrupt:
+        console.say("stopped: the same command with --resume goes on from the last checkpoint")
+        raise
+    print(config.out, flush=True)
+    return 0
+
+
+def load_experiment(path: Path) -> TrainConfig:
+    """What the function ``config`` of an experiment file returns.
+
+    Raises:
+        ConfigError: there is no such file or function, or it fails.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: name an experiment file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.config()
+    except GMSDIError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(f"{path}: config() returns {type(config).__name__}, not a TrainConfig")
+    return config
+
+
+def _from_experiment(arguments: Sequence[str]) -> Train | None:
+    """The defaults: those of the experiment file, where one is named."""
+    paths = [Path(argument) for argument in arguments if argument.endswith(".py")]
+    return Train(experiment=paths[0], config=load_experiment(paths[0])) if paths else None
+
+
+def _open(folder: Path, model: Model) -> Split:
+    """A split whose labels and sample rate are the model's."""
+    split = open_split(folder)
+    check_same(model, split)
+    return split
+
+
+def _validator(config: TrainConfig, model: Model) -> Callable[[Any], dict[str, float]]:
+    """Scores on fixed windows of the validation split."""
+    split = _open(config.data / "validation", model)
+    windows = fixed_windows(split, config.window, config.eval_windows)
+    rows = math.gcd(config.eval_windows, 8)
+    return validator(model, windows, SeparationConfig(), rows)
+
+
+class _Report:
+    """Tells the loss and the speed after every step, and each validation on a line of its own."""
+
+    def __init__(self, steps: int, advance: Advance, console: Console):
+        self._steps, self._advance, self._console = steps, advance, console
+        self._first: tuple[int, float] | None = None
+        self._loss = ""
+
+    def __call__(self, step: int, values: dict[str, Any]) -> None:
+        now = time.monotonic()
+        first, started = self._first = self._first or (step, now)
+        if "loss" in values:
+            self._loss = f"loss {values['loss']:.4f}, "
+        if "score" in values:
+            self._console.say(f"step {step}: {self._loss}score {values['score']:.2f} dB")
+        speed = (step - first) / (now - started) if step > first else 0.0
+        self._advance(step, self._steps, f"{self._loss}{speed:.1f} steps/s")

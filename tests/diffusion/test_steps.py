@@ -1,0 +1,178 @@
+"""Solver steps on Gaussian data, where the probability-flow ODE has a closed form.
+
+Data ``N(mu, v)`` makes the ODE linear: the state at level sigma maps to the state at level s by
+``mu + sqrt((v + s^2) / (v + sigma^2)) (x - mu)``.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles.gaussian import moments, noise, prior, white
+
+from gmsdi_jax.diffusion import (
+    adpm2,
+    churn,
+    euler,
+    euler_ancestral,
+    heun,
+    initial_noise,
+    karras,
+    resample,
+    sample,
+)
+
+VARIANCE = np.array([[0.04, 0.3, 1.0, 1e-4]])
+MEAN = np.array([[0.5, -1.0, 0.0, 0.1]])
+
+
+def silence(number, x):
+    """No noise at all."""
+    return jnp.zeros_like(x)
+
+
+def flow(x, sigma, sigma_next):
+    """The exact probability-flow map of ``N(MEAN, VARIANCE)``."""
+    ratio = (VARIANCE + sigma_next**2) / (VARIANCE + sigma**2)
+    mean = MEAN[None, ..., None]
+    return mean + np.sqrt(ratio)[None, ..., None] * (x - mean)
+
+
+def error(step, grid, key) -> float:
+    """The largest distance of the sampler's answer to the exact map, from one start."""
+    x = jnp.asarray([[[1.5], [0.5], [-1.0], [0.7]]])[None]
+    found = sample(key[None], prior(VARIANCE, MEAN), step, grid, x)
+    return float(jnp.abs(found - flow(x, grid[0], grid[-1])).max())
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("step", "ratio", "tolerance"), [(euler, 2, 0.3), (heun, 4, 1)], ids=["euler", "heun"]
+)
+def test_order(step, ratio, tolerance, key):
+    """Twice the steps divide Euler's error by 2 and Heun's by 4."""
+    errors = [error(step, karras(n, 0.01, 1.0, to_zero=False), key) for n in (65, 129, 257)]
+    assert errors[-1] < 0.02
+    assert abs(errors[0] / errors[1] - ratio) < tolerance
+    assert abs(errors[1] / errors[2] - ratio) < tolerance
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("step", [euler, heun], ids=["euler", "heun"])
+def test_ode_ends_on_the_exact_map(step, key):
+    """A long grid down to 0 carries every start to its exact image."""
+    assert error(step, karras(2000, 1e-5, 1.0), key) < 3e-3
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("step", "ratio"),
+    [(euler_ancestral, 4), (adpm2(rho=7.0), 8), (adpm2(), 16)],
+    ids=["ancestral", "adpm2 rho 7", "adpm2"],
+)
+def test_ancestral_steps_follow_the_ode_to_sigma_down(step, ratio, key):
+    """Noise apart, halving the interval divides one step's error by 4 (Euler) or 8 (midpoint).
+
+    The arithmetic midpoint gains another order, 16, on Gaussian data.
+    """
+    x = jnp.asarray([[[1.5], [0.5], [-1.0], [0.7]]])[None]
+    errors = []
+    for drop in (0.02, 0.01, 0.005):
+        sigma, sigma_next = jnp.asarray(0.5), jnp.asarray(0.5 - drop)
+        with noise(silence):
+            found = step(key[None], prior(VARIANCE, MEAN), x, sigma, sigma_next)
+        errors.append(float(jnp.abs(found - flow(x, sigma, sigma_next**2 / sigma)).max()))
+    assert_allclose(errors[0] / errors[1], ratio, rtol=0.1)
+    assert_allclose(errors[1] / errors[2], ratio, rtol=0.1)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("step", [euler, heun, euler_ancestral])
+def test_last_step_to_zero_is_the_denoised_audio(step, key, rng):
+    """At sigma_next = 0 these steps return ``D(x, sigma)`` and add no noise."""
+    x = jnp.asarray(rng.standard_normal((1, 1, 4, 1)))
+    denoise, sigma = prior(VARIANCE, MEAN), jnp.asarray(0.3)
+    found = step(key[None], denoise, x, sigma, jnp.asarray(0.0))
+    assert_allclose(found, denoise(x, sigma), rtol=1e-12)
+
+
+@pytest.mark.parametrize("step", [euler, heun, euler_ancestral, adpm2(), churn(heun, 3, 5)])
+def test_samples_and_their_gradients_are_finite_down_to_zero(step, key, rng):
+    """No 0/0 at the end, neither in the value nor in the gradient; float32 stays float32."""
+    x = jnp.asarray(rng.standard_normal((1, 1, 4, 1)), jnp.float32)
+    denoise = prior(VARIANCE.astype(np.float32), MEAN.astype(np.float32))
+
+    def run(x):
+        return sample(key[None], denoise, step, karras(5, 1e-3, 1.0), x)
+
+    assert run(x).dtype == jnp.float32
+    gradient = jax.grad(lambda x: (run(x) ** 2).sum())(x)
+    assert jnp.isfinite(run(x)).all()
+    assert jnp.isfinite(gradient).all()
+    assert (gradient != 0).all()
+
+
+def test_midpoint_is_arithmetic_at_rho_one(key):
+    """From 1 to 0.5: sigma_down 0.25, midpoint 0.625; geometric (0.5) as rho grows."""
+    seen = []
+
+    def denoise(x, sigma):
+        seen.append(float(sigma))
+        return x
+
+    for rho in (1.0, 1000.0):
+        adpm2(rho)(key[None], denoise, jnp.ones((1, 4)), jnp.asarray(1.0), jnp.asarray(0.5))
+    assert_allclose(seen, [1.0, 0.625, 1.0, 0.5], rtol=1e-3)
+    assert seen[1] == 0.625
+
+
+SAMPLERS = {
+    "euler": euler,
+    "heun": heun,
+    "ancestral": euler_ancestral,
+    "adpm2": adpm2(),
+    "churn 10": churn(euler, 10, 500),
+    "churn 40 of heun": churn(heun, 40, 500),
+    "churn 10, resampled": resample(churn(euler, 10, 500), 2),
+}
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_keep_the_variance(name):
+    """From the noisy data's variance at sigma 1, 500 steps end at the data's, to 2 %, mean 0."""
+    variance = np.array([[0.01, 0.04, 0.3, 1.0]])
+    start = white(1, 4, jnp.asarray(variance + 1)[None])
+    found = moments(SAMPLERS[name], lambda y: prior(variance), karras(500), start)
+    assert_allclose(found.covariance[0, 0], variance[0], rtol=0.02)
+    assert_array_equal(found.gain, np.zeros((1, 4)))  # the prior hears no mixture
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("resamples", [1, 2])
+def test_churn_of_euler_loses_variance_to_first_order(resamples):
+    """With MSDM's churn of 40 the variance is 4 to 5 % low at 500 steps, half that at 1000."""
+    variance, lost = np.array([[0.01, 0.04, 0.3, 1.0]]), []
+    for n in (500, 1000):
+        start = white(1, 4, jnp.asarray(variance + 1)[None])
+        step = resample(churn(euler, 40, n), resamples)
+        found = moments(step, lambda y: prior(variance), karras(n), start)
+        lost.append(1 - np.asarray(found.covariance[0, 0]) / variance[0])
+    assert (lost[0] > 0.04).all()
+    assert (lost[0] < 0.05).all()
+    assert_allclose(lost[0] / lost[1], 2, atol=0.1)
+
+
+def test_moments_are_those_of_the_real_sampler(key):
+    """The oracle's exact moments equal the sample's own, with real noise, to five errors."""
+    n, variance = 20_000, np.array([[0.5]], np.float32)
+    step, grid = resample(churn(euler_ancestral, 2, 8), 2), karras(8, 0.01, 1.0)
+    keys = jax.random.split(key, n)
+    start = initial_noise(keys, grid[0], (1, 1, 1))
+    draws = np.asarray(sample(keys, prior(variance), step, grid, start))
+    exact = moments(step, lambda y: prior(variance), grid, white(1, 1, 1.0)).covariance.item()
+    assert_allclose(draws.var(), exact, rtol=5 * math.sqrt(2 / n))
+    assert_allclose(draws.mean(), 0, atol=5 * math.sqrt(exact / n))
