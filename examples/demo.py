@@ -1,7 +1,7 @@
-"""`make demo`: a song separated by the model that ships, its scorecard, and a few seconds generated.
+"""`make demo`: a song separated by the model that ships, its scorecard, a few seconds generated.
 
-Everything runs on the CPU from files of this repository. The song is from MiniSlakh's test split, which
-the model has never heard; its true stems lie beside it, for the scorecard only.
+Everything runs on the CPU from files of this repository. The song is from MiniSlakh's test split,
+which the model has never heard; its true stems lie beside it, for the scorecard only.
 """
 
 import os
@@ -41,7 +41,8 @@ def main() -> int:
     print(
         f"  {info['seconds']:.0f} s of audio in {info['computed_in_seconds']:.0f} s, "
         f"{info['evaluations_per_window']} network evaluations per window of "
-        f"{info['window_seconds']:.1f} s; stems + residual = song to {info['sum_error_dbfs']:g} dBFS"
+        f"{info['window_seconds']:.1f} s; stems + residual = song to "
+        f"{info['sum_error_dbfs']:g} dBFS"
     )
 
     print("Scoring against the true stems ...\n", flush=True)
@@ -49,8 +50,9 @@ def main() -> int:
     spectra = static.load(MODEL / STATIC)
     print(evaluate(model, [song], {method: model.model.config.separation}, spectra=spectra))
     print(
-        "\nSI-SDR improvement in dB on sounding stems. silence, mixture and static (one fixed spectrum"
-        "\nper class) need no network: a model is worth what it adds to them. oracle knows the stems.\n"
+        "\nSI-SDR improvement in dB on sounding stems. silence, mixture and static (one fixed"
+        "\nspectrum per class) need no network: a model is worth what it adds to them. oracle"
+        "\nknows the stems.\n"
     )
 
     picture = draw(model, separated, song)
@@ -81,7 +83,11 @@ def draw(model: GMSDI, separated: Path, song: Song) -> Path:
     figure, axes = plt.subplots(len(rows), 3, figsize=(13, 9), sharex=True, sharey=True)
     for row, ((label, path), truth) in enumerate(zip(rows, song.stems, strict=True)):
         found = read(path, rate, mono=True)[0][:, 0]
-        columns = (("mixture", song.mixture), (f"{label}, separated", found), (f"{label}, true", truth))
+        columns = (
+            ("mixture", song.mixture),
+            (f"{label}, separated", found),
+            (f"{label}, true", truth),
+        )
         for axis, (title, audio) in zip(axes[row], columns, strict=True):
             power = librosa.feature.melspectrogram(y=audio, sr=rate, n_mels=96)
             level = librosa.power_to_db(power, ref=1.0)

@@ -1,1 +1,1 @@
-"""One file per run: its docstring has the command, the hardware, the time and the measured result."""
+"""One file per run: its docstring has command, hardware, time and measured result."""

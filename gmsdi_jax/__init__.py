@@ -1,6 +1,6 @@
 """GMSDI in JAX: one diffusion model of music, trained on mixtures, that separates and generates.
 
-    from gmsdi_jax import GMSDI
+from gmsdi_jax import GMSDI
 """
 
 from typing import TYPE_CHECKING, Any

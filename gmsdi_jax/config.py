@@ -1,7 +1,7 @@
 """The configurations that gather the parts: a model, and a training run.
 
-Each part's own Config stands beside the part. A `ModelConfig` is saved as ``config.json`` beside the
-weights and rebuilt from it.
+Each part's own Config stands beside the part. A `ModelConfig` is saved as ``config.json`` beside
+the weights and rebuilt from it.
 """
 
 import dataclasses
@@ -46,7 +46,8 @@ class ModelConfig:
         inner = getattr(self.network, "sigma_data", self.sigma_data)
         if inner != self.sigma_data:
             raise ConfigError(
-                f"network.sigma_data is {inner} but sigma_data is {self.sigma_data}: make them equal"
+                f"network.sigma_data is {inner} but sigma_data is {self.sigma_data}: make "
+                "them equal"
             )
         multiple = getattr(self.network, "multiple", 1)
         if self.window % multiple:
@@ -136,17 +137,19 @@ class TrainConfig:
                 )
         multiple = getattr(self.model.network, "multiple", 1)
         if self.window % multiple:
-            raise ConfigError(f"window is {self.window}: this network needs a multiple of {multiple}")
+            raise ConfigError(
+                f"window is {self.window}: this network needs a multiple of {multiple}"
+            )
 
 
-def to_json(config: Any) -> dict[str, Any]:
+def to_json(config: Any) -> Any:
     """A configuration as plain JSON values; networks carry their kind."""
     if dataclasses.is_dataclass(config):
         fields = {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
         kinds = [kind for kind, made in _NETWORKS.items() if isinstance(config, made)]
         return {"kind": kinds[0], **fields} if kinds else fields
     if isinstance(config, tuple | list):
-        return [to_json(value) for value in config]  # type: ignore[return-value]
+        return [to_json(value) for value in config]
     return str(config) if isinstance(config, Path) else config
 
 

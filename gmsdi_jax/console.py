@@ -33,11 +33,11 @@ class Console:
         if not self.quiet:
             self._line(text)
 
-    def error(self, error: BaseException, kind: str = "error") -> None:
+    def error(self, error: BaseException, kind: str = "error", hint: str = "") -> None:
         """One line about an error; with `debug` the trace before it."""
         if self.debug:
             self._line("".join(traceback.format_exception(error)).rstrip())
-        self._line(f"gmsdi: {kind}: {' '.join(str(error).split())}")
+        self._line(f"gmsdi: {kind}: {' '.join(str(error).split())}{hint}")
 
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Advance]:
@@ -45,19 +45,21 @@ class Console:
         if self.quiet:
             yield lambda done, total, note: None
         elif self._stderr.is_terminal:
-            with self._bar(unit) as bar:
+            with self._bar() as bar:
                 task = bar.add_task(title, total=None, note="")
                 yield lambda done, total, note: bar.update(
-                    task, completed=done, total=total, note=note
+                    task,
+                    completed=done,
+                    total=total,
+                    note=f"{done:.0f} / {total:.0f} {unit}, {note}",
                 )
         else:
             yield _Lines(title, unit, self.say)
 
-    def _bar(self, unit: str) -> Bar:
+    def _bar(self) -> Bar:
         return Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn(f"{{task.completed:.0f}} / {{task.total:.0f}} {unit}"),
             TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(),
             console=self._stderr,

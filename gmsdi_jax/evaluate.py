@@ -2,7 +2,8 @@
 
 Beside every method stand three rows that need no network, for without them a number means little:
 ``silence`` (what the metric pays for nothing), ``mixture`` and ``static`` (a Wiener filter with one
-spectrum per class, estimated from mixtures alone); and the ``oracle`` filter, which knows the stems.
+spectrum per class, estimated from mixtures alone); and the ``oracle`` filter, which knows the
+stems.
 """
 
 import csv
@@ -165,7 +166,8 @@ def songs_of(split: Split, count: int | None = None) -> Iterable[Song]:
             return
         if track.stems is None:
             raise UnavailableError(
-                f"{split.folder}: holds no stems; evaluate on validation or test, or prepare with stems"
+                f"{split.folder}: holds no stems; evaluate on validation or test, or prepare "
+                "it with stems"
             )
         yield Song(track.name, track.mixture[:, 0], track.stems[..., 0])
 

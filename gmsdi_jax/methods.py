@@ -178,7 +178,9 @@ def _extract(
 ) -> Float[Array, "b k t c"]:
     """One pair (stem, rest) per stem, all of them side by side as windows of one batch."""
     b, k = mixture.shape[0], prompts.texts.mask.shape[0]
-    pairs = Text(*(jnp.stack(leaves, 1) for leaves in zip(prompts.texts, prompts.rests, strict=True)))
+    pairs = Text(
+        *(jnp.stack(leaves, 1) for leaves in zip(prompts.texts, prompts.rests, strict=True))
+    )
     pairs = Text(*(jnp.tile(leaf, (b, *(1,) * (leaf.ndim - 1))) for leaf in pairs))
     rows = jnp.repeat(mixture, k, axis=0)
     row_keys = jax.vmap(lambda key: jax.random.split(key, k))(keys).reshape(b * k)

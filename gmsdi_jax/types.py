@@ -11,12 +11,12 @@ Letters, used in every annotation:
 ``d``  text features
 ====== ==========================================
 
-Everything at inference is a *denoiser*: given audio with white noise of standard deviation ``sigma``
-added, it returns the expected clean audio. A denoiser, a score and a drift are one object in three
-units, ``score = (D - x) / sigma**2`` and ``dx/dsigma = (x - D) / sigma``; the denoiser is the
-currency here because it is in audio units (full scale = 1) and because every rule of the paper
-becomes an addition. A sampler sees only `Denoiser`, so a task is a function from denoisers to
-denoisers.
+Everything at inference is a *denoiser*: given audio with white noise of standard deviation
+``sigma`` added, it returns the expected clean audio. A denoiser, a score and a drift are one
+object in three units, ``score = (D - x) / sigma**2`` and ``dx/dsigma = (x - D) / sigma``; the
+denoiser is the currency here because it is in audio units (full scale = 1) and because every rule
+of the paper becomes an addition. A sampler sees only `Denoiser`, so a task is a function from
+denoisers to denoisers.
 """
 
 from typing import Any, NamedTuple, Protocol

@@ -33,7 +33,9 @@ def save_model(folder: Path, config: ModelConfig, params: Params, dtype: str = "
         save_file(flat, temporary)
         temporary.rename(folder / "model.safetensors")
     except OSError as error:
-        raise OutputError(f"{folder}: cannot write the model ({error.strerror or error})") from error
+        raise OutputError(
+            f"{folder}: cannot write the model ({error.strerror or error})"
+        ) from error
 
 
 def load_model(folder: Path, shapes: Params | None = None) -> tuple[ModelConfig, Params]:

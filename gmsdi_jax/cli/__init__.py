@@ -73,9 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error(error)
         return error.exit_code
     except Exception as error:
-        console.error(error, f"unexpected error: {type(error).__name__}")
-        if not console.debug:
-            console.say("run again with --debug for the trace")
+        hint = "" if console.debug else " (run again with --debug for the trace)"
+        console.error(error, f"unexpected error: {type(error).__name__}", hint)
         return GMSDIError.exit_code
 
 

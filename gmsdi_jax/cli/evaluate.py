@@ -25,8 +25,8 @@ class Evaluate:
     """One split with stems of prepared data, such as shards/test."""
     model: ModelFolder = None
     """Folder of a model; by default the one that ships with the repository."""
-    methods: tuple[Method, ...] = ("direct",)
-    """The methods to compare: direct, project, dirac, extract."""
+    methods: Annotated[tuple[Method, ...], arg(help_behavior_hint="")] = ()
+    """The methods to compare; by default the model's own."""
     songs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """How many songs, from the first; all by default."""
     protocol: Literal["active", "msdm"] = "active"
@@ -44,7 +44,8 @@ class Evaluate:
         """The settings of each method: the model's own but for what was asked."""
         asked = {"steps": self.steps, "guidance": self.guidance}
         changes = {name: value for name, value in asked.items() if value is not None}
-        return {method: replace(own, method=method, **changes) for method in self.methods}
+        methods = self.methods or (own.method,)
+        return {method: replace(own, method=method, **changes) for method in methods}
 
 
 def evaluate(arguments: Sequence[str], console: Console) -> int:
@@ -55,13 +56,14 @@ def evaluate(arguments: Sequence[str], console: Console) -> int:
     model = GMSDI.from_pretrained(folder)
     console.say(describe(model))
     tracks = len(read_manifest(options.data).tracks)
-    runs = len(options.methods) * min(tracks, options.songs or tracks)
+    configs = options.configs(model.model.config.separation)
+    runs = len(configs) * min(tracks, options.songs or tracks)
     with console.progress("evaluate", "runs") as advance:
         started = count()
         scorecard = evaluate_split(
             model,
             options.data,
-            options.configs(model.model.config.separation),
+            configs,
             songs=options.songs,
             protocol=options.protocol,
             spectra=folder / STATIC,

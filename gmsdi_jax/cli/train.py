@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.cli.options import Quiet, parse
@@ -39,7 +39,7 @@ class Train:
     """Go on with the run in the folder, bit for bit as if it had never stopped."""
     quiet: Quiet = False
     """Say nothing but errors."""
-    config: OmitArgPrefixes[TrainConfig]
+    config: Annotated[TrainConfig, arg(name="")]
     """The run."""
 
 
@@ -94,9 +94,13 @@ def load_experiment(path: Path) -> TrainConfig:
 
 
 def _from_experiment(arguments: Sequence[str]) -> Train | None:
-    """The defaults: those of the experiment file, where one is named."""
+    """The defaults: those of the experiment file, which only the help can do without."""
     paths = [Path(argument) for argument in arguments if argument.endswith(".py")]
-    return Train(experiment=paths[0], config=load_experiment(paths[0])) if paths else None
+    if paths:
+        return Train(experiment=paths[0], config=load_experiment(paths[0]))
+    if {"-h", "--help"} & set(arguments):
+        return None
+    raise ConfigError("name an experiment file, as in gmsdi train experiments/minislakh_tiny.py")
 
 
 def _open(folder: Path, model: Model) -> Split:

@@ -2,7 +2,8 @@
 
 One theorem specifies every rule here: a composed denoiser equals Tweedie's formula
 ``x + sigma**2 grad log p(x)`` of the composed log-density. The tests hold each rule to it with
-`jax.grad`. The package imports jax alone, so it serves any denoiser, not only this project's models.
+`jax.grad`. The package imports jax alone, so it serves any denoiser, not only this project's
+models.
 """
 
 from gmsdi_jax.compose.allocation import Allocation, local_power, shares, uniform, wiener

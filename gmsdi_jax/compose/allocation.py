@@ -1,12 +1,12 @@
 """Who gets the part of the mixture that the sources' denoisers leave unexplained.
 
-An allocation splits a residual ``r`` into ``W_k r`` with ``sum_k W_k = 1``. The right weights come from
-the posterior covariances, ``W_k = C_k (sum_j C_j)^-1``; here they are read off local power in the
-time-frequency plane, which costs no network call.
+An allocation splits a residual ``r`` into ``W_k r`` with ``sum_k W_k = 1``. The right weights come
+from the posterior covariances, ``W_k = C_k (sum_j C_j)^-1``; here they are read off local power in
+the time-frequency plane, which costs no network call.
 
-* `local_power` takes ``C_k = P_k sigma^2 / (P_k + sigma^2)``, the posterior variance of a Gaussian bin
-  of power ``P_k``, with ``P_k`` the smoothed power of the current answer. On a weak prior it starves
-  sources: an answer near zero yields a weight near zero, which feeds itself.
+* `local_power` takes ``C_k = P_k sigma^2 / (P_k + sigma^2)``, the posterior variance of a Gaussian
+  bin of power ``P_k``, with ``P_k`` the smoothed power of the current answer. On a weak prior it
+  starves sources: an answer near zero yields a weight near zero, which feeds itself.
 * `shares` fixes the weights from a reference, such as the direct read-out of the mixture. Nothing
   feeds itself.
 * `uniform` is plain null-space projection: consistent, but it gives every source the same part.
@@ -51,7 +51,12 @@ def smooth(power: Float[Array, "*b n f"], frames: int, bins: int) -> Float[Array
     n, f = frames // 2, bins // 2
     padded = jnp.pad(power, [(0, 0)] * (power.ndim - 2) + [(n, n), (f, f)], mode="edge")
     total = jax.lax.reduce_window(
-        padded, jnp.zeros((), power.dtype), jax.lax.add, (*lead, frames, bins), (*lead, 1, 1), "VALID"
+        padded,
+        jnp.zeros((), power.dtype),
+        jax.lax.add,
+        (*lead, frames, bins),
+        (*lead, 1, 1),
+        "VALID",
     )
     return total / (frames * bins)
 

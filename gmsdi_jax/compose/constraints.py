@@ -1,7 +1,8 @@
 """Constraints: known sources, and sources that must sum to a mixture.
 
-Arrays are ``[b k t c]`` sources and ``[b t c]`` mixtures. Write ``D_k`` for the joint denoiser's answer
-for source k, ``y`` for the mixture, ``r = y - sum_k D_k`` for what the answers leave unexplained.
+Arrays are ``[b k t c]`` sources and ``[b t c]`` mixtures. Write ``D_k`` for the joint denoiser's
+answer for source k, ``y`` for the mixture, ``r = y - sum_k D_k`` for what the answers leave
+unexplained.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from gmsdi_jax.types import Denoiser
 def clamp(joint: Denoiser, known: Float[Array, "b k t c"], is_known: Bool[Array, " k"]) -> Denoiser:
     """Known sources answer with themselves; the others are left to `joint`.
 
-    No sampler hook is needed: a path that starts at ``known + sigma eps`` and is denoised to `known`
-    stays ``known + sigma eps`` at every level, exactly, for every solver.
-    Source: imputation of MSDM; GMSDI eq. (12) for the observed sources.
+    No sampler hook is needed: a path that starts at ``known + sigma eps`` and is denoised to
+    `known` stays ``known + sigma eps`` at every level, exactly, for every solver. Source:
+    imputation of MSDM; GMSDI eq. (12) for the observed sources.
     """
 
     def denoise(x: Float[Array, "b k t c"], sigma: Float[Array, ""]) -> Float[Array, "b k t c"]:

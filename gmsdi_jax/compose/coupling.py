@@ -1,8 +1,9 @@
 """Coupling for total and partial generation: sources that know of each other.
 
-The text of GMSDI, eqs. (8)-(12), couples source k with the rest ``x_rest = sum_{l != k} x_l`` by a Gaussian
-of standard deviation gamma. Three readings exist, and the audio that the authors published correlates
-negatively with its conditioning, which the text's form does not produce. All three are here:
+The text of GMSDI, eqs. (8)-(12), couples source k with the rest ``x_rest = sum_{l != k} x_l`` by a
+Gaussian of standard deviation gamma. Three readings exist, and the audio that the authors
+published correlates negatively with its conditioning, which the text's form does not produce. All
+three are here:
 
 ============== ================================== ===========================================
 form           added to ``D_k``                    log-density added

@@ -11,8 +11,10 @@ def stack_texts(*texts: Text) -> Text:
     length = max(text.mask.shape[-1] for text in texts)
     extra = [length - text.mask.shape[-1] for text in texts]
     return Text(
-        jnp.stack([jnp.pad(t.embedding, ((0, n), (0, 0))) for t, n in zip(texts, extra)]),
-        jnp.stack([jnp.pad(t.mask, (0, n)) for t, n in zip(texts, extra)]),
+        jnp.stack(
+            [jnp.pad(t.embedding, ((0, n), (0, 0))) for t, n in zip(texts, extra, strict=True)]
+        ),
+        jnp.stack([jnp.pad(t.mask, (0, n)) for t, n in zip(texts, extra, strict=True)]),
     )
 
 

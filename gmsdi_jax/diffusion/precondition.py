@@ -2,8 +2,9 @@
 
     D(x, sigma) = c_skip(sigma) x + c_out(sigma) F(c_in(sigma) x, c_noise(sigma))
 
-The coefficients give the network inputs and targets of unit variance at every noise level, and let a
-network that answers 0 be the best linear denoiser of data with standard deviation ``sigma_data``.
+The coefficients give the network inputs and targets of unit variance at every noise level, and let
+a network that answers 0 be the best linear denoiser of data with standard deviation
+``sigma_data``.
 """
 
 from typing import NamedTuple
@@ -37,8 +38,9 @@ def scalings(sigma: Float[Array, "*b"], sigma_data: float) -> Scalings:
 def precondition(network: Network, sigma_data: float, limit: float | None = None) -> TextDenoiser:
     """The denoiser that `network` stands for.
 
-    `limit` clamps the answer to ``[-limit, limit]``, as audio-diffusion-pytorch does with 1 whenever
-    its ``dynamic_threshold`` is 0; a clamped denoiser no longer satisfies Tweedie's formula.
+    `limit` clamps the answer to ``[-limit, limit]``, as audio-diffusion-pytorch does with 1
+    whenever its ``dynamic_threshold`` is 0; a clamped denoiser no longer satisfies Tweedie's
+    formula.
     """
 
     def denoise(

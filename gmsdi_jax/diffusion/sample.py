@@ -1,4 +1,4 @@
-"""The only sampling loop of the project: a `lax.scan` of solver steps down a grid of noise levels."""
+"""The only sampling loop of the project: a `lax.scan` of solver steps down the noise levels."""
 
 import jax
 import jax.numpy as jnp

@@ -18,9 +18,9 @@ def karras(
 ) -> Float[Array, " n"]:
     """The grid of Karras et al. 2022, eq. (5), from `sigma_max` down.
 
-    With `to_zero` (MSDM, EDM, k-diffusion) the grid has ``steps + 1`` levels, the last one 0, so that
-    `steps` solver steps are taken. Without (audio-diffusion-pytorch) it stops at `sigma_min`: `steps`
-    levels, ``steps - 1`` solver steps. MSDM separates with 1e-4 .. 1, rho 7, 150 steps.
+    With `to_zero` (MSDM, EDM, k-diffusion) the grid has ``steps + 1`` levels, the last one 0, so
+    that `steps` solver steps are taken. Without (audio-diffusion-pytorch) it stops at `sigma_min`:
+    `steps` levels, ``steps - 1`` solver steps. MSDM separates with 1e-4 .. 1, rho 7, 150 steps.
 
     Raises:
         ValueError: fewer than 2 steps, or levels that are not ``0 < sigma_min < sigma_max``.

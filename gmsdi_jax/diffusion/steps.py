@@ -25,9 +25,7 @@ def fold(keys: Key[Array, " b"], number: int | Array) -> Key[Array, " b"]:
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 
-def slope(
-    denoise: Denoiser, x: Float[Array, "*x"], sigma: Float[Array, ""]
-) -> Float[Array, "*x"]:
+def slope(denoise: Denoiser, x: Float[Array, "*x"], sigma: Float[Array, ""]) -> Float[Array, "*x"]:
     """``dx/dsigma`` of the probability-flow ODE (Karras et al. 2022, eq. 3)."""
     return (x - denoise(x, sigma)) / sigma
 
@@ -39,7 +37,7 @@ def euler(keys, denoise, x, sigma, sigma_next):
 
 
 def heun(keys, denoise, x, sigma, sigma_next):
-    """Heun's method (EDM algorithm 1): second order, two denoiser calls; Euler where it ends at 0."""
+    """Heun's method (EDM algorithm 1): second order, two calls; Euler where it ends at 0."""
     del keys
     d = slope(denoise, x, sigma)
     x_euler = x + (sigma_next - sigma) * d
@@ -51,7 +49,7 @@ def heun(keys, denoise, x, sigma, sigma_next):
 def ancestral_levels(
     sigma: Float[Array, ""], sigma_next: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """``sigma_down, sigma_up``: where to go by ODE, and how much fresh noise returns to sigma_next."""
+    """``sigma_down, sigma_up``: where the ODE goes, and the noise that returns to sigma_next."""
     sigma_down = sigma_next**2 / sigma
     return sigma_down, jnp.sqrt(sigma_next**2 - sigma_down**2)
 
@@ -90,8 +88,8 @@ def churn(
 ) -> Step:
     """The step after a rise of the noise level (EDM algorithm 2; MSDM's loop with `euler`).
 
-    Between `s_min` and `s_max` the level rises by the factor ``1 + min(s_churn / steps, sqrt 2 - 1)``
-    with fresh noise, and the step goes down from there. ``s_churn = 0`` is `step` itself.
+    Between `s_min` and `s_max` the level rises by the factor ``1 + min(s_churn / steps, sqrt 2 -
+    1)`` with fresh noise, and the step goes down from there. ``s_churn = 0`` is `step` itself.
     """
     gamma = min(s_churn / steps, math.sqrt(2) - 1)
     if gamma == 0:

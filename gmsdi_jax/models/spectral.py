@@ -1,19 +1,20 @@
 """A small denoiser that thinks in local power: a Wiener filter whose powers a network names.
 
-Waveform in, waveform out; inside, one STFT. A convolutional trunk over its frames names `components`
-local signal-to-noise ratios ``xi_m >= 0`` for every time-frequency bin, and the text decides which
-components belong to it, by gates ``0 <= g_m <= 1``:
+Waveform in, waveform out; inside, one STFT. A convolutional trunk over its frames names
+`components` local signal-to-noise ratios ``xi_m >= 0`` for every time-frequency bin, and the text
+decides which components belong to it, by gates ``0 <= g_m <= 1``:
 
     D = istft(G stft(x)),    G = sum_m g_m xi_m / (1 + sum_m xi_m)
 
-This is the posterior mean when bins are independent Gaussians: all components compete for a bin, with
-each other and with the noise (the 1). A gate is the probabilistic "or" over the text's tokens, so a set
-of labels opens the union of what its members open. The trunk does not see the text, hence the answers
-to the texts of all stems share the mixture without overlap when their gates do.
+This is the posterior mean when bins are independent Gaussians: all components compete for a bin,
+with each other and with the noise (the 1). A gate is the probabilistic "or" over the text's
+tokens, so a set of labels opens the union of what its members open. The trunk does not see the
+text, hence the answers to the texts of all stems share the mixture without overlap when their
+gates do.
 
-It stands for the raw-waveform U-Net where a minute of CPU must do (`examples/`, tests); it is still
-``D(x, sigma, text)``, so every task and sampler applies. It has no way to invent phase: samples drawn
-from it are noise shaped like music.
+It stands for the raw-waveform U-Net where a minute of CPU must do (`examples/`, tests); it is
+still ``D(x, sigma, text)``, so every task and sampler applies. It has no way to invent phase:
+samples drawn from it are noise shaped like music.
 """
 
 from dataclasses import dataclass

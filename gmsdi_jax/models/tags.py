@@ -1,8 +1,9 @@
 """The `tags` conditioner: a set of labels, one learned embedding each, and a learned null.
 
-A window's text is the *set* of labels that sound in it. Attention and masked sums over the tokens do
-not see their order, so ``"Bass, Drums"`` and ``"Drums, Bass"`` are one prompt. The empty set is "no text":
-it is answered with the null embedding, which classifier-free guidance and text dropout use.
+A window's text is the *set* of labels that sound in it. Attention and masked sums over the tokens
+do not see their order, so ``"Bass, Drums"`` and ``"Drums, Bass"`` are one prompt. The empty set is
+"no text": it is answered with the null embedding, which classifier-free guidance and text dropout
+use.
 """
 
 import difflib

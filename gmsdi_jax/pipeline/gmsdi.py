@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gmsdi_jax import __version__
-from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks, resample
+from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks
 from gmsdi_jax.build import Model
 from gmsdi_jax.compose import guide, stable_gamma
 from gmsdi_jax.compose.coupling import Form

@@ -1,10 +1,11 @@
 """Separation of a stream of audio: any length, rate and number of channels, in constant memory.
 
-    blocks -> model's rate -> windows -> stems of windows -> overlap-add -> the song's rate -> blocks
+    blocks -> model's rate -> windows -> stems of windows -> overlap-add -> the song's rate ->
+    blocks
 
 Every channel is a row of its own: a mono model keeps the stereo image, because both channels of a
-window hear the same noise. A window's random key comes from the seed and the window's number, so the
-result does not depend on how many windows share a call.
+window hear the same noise. A window's random key comes from the seed and the window's number, so
+the result does not depend on how many windows share a call.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,13 +82,14 @@ class WindowSeparator:
         def run(params: Params, prompts: Prompts, keys: Array, mixture: Array) -> Array:
             return separate(keys, model.denoiser(params), prompts, mixture, config)[:, places]
 
-        self._run, self._params, self._prompts = jax.jit(run), params, prompts
+        self._jitted, self._params, self._prompts = jax.jit(run), params, prompts
+        self._run: Callable[..., Array] = self._jitted
 
     def compile(self) -> None:
         """Compiles now; without it the first window takes that much longer."""
         keys = jax.random.split(jax.random.key(0), self.rows)
         mixture = jnp.zeros((self.rows, self.model.config.window, 1))
-        self._run = self._run.lower(self._params, self._prompts, keys, mixture).compile()
+        self._run = self._jitted.lower(self._params, self._prompts, keys, mixture).compile()
 
     def __call__(
         self, batch: Float[np.ndarray, "n t c"], first: int
@@ -202,9 +204,8 @@ def _with_rest(model: Model, stems: Sequence[str]) -> list[str]:
     if mask.sum(0).max() > 1:
         twice = model.config.labels[int(mask.sum(0).argmax())]
         raise ConfigError(f"stem {twice!r} is asked for twice: name every stem once")
-    rest = [
-        label for label, asked in zip(model.config.labels, mask.any(0), strict=True) if not asked
-    ]
+    asked = mask.max(axis=0)
+    rest = [label for i, label in enumerate(model.config.labels) if not asked[i]]
     return [*stems, ", ".join(rest)] if rest else list(stems)
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: the state and the position in the data, written by Orbax, complete or absent.
+"""Checkpoints of a run: state and position in the data, written by Orbax, complete or absent.
 
-A process killed at any moment leaves the last finished checkpoint; what it was writing is removed at the
-next start.
+A process killed at any moment leaves the last finished checkpoint; what it was writing is removed
+at the next start.
 """
 
 from pathlib import Path
@@ -51,7 +51,7 @@ class Checkpoints:
             position=ocp.args.JsonRestore(),  # type: ignore[call-arg]
         )
         restored = self._manager.restore(self.latest, args=items)
-        return TrainState(**restored.state), restored.position
+        return TrainState(**restored["state"]), restored["position"]
 
     def close(self) -> None:
         """Waits for what is being written and surfaces its errors."""

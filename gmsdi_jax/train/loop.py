@@ -1,9 +1,9 @@
 """The loop: batches in, states out, everything on disk that an exact resume needs.
 
-A run's folder holds ``config.json`` (the whole configuration), ``metrics.jsonl``, ``checkpoints/`` and
-``best/``, the averaged weights with the highest validation score so far, ready for ``gmsdi separate -m``.
-Resuming continues the data order and the noise exactly, so the loss curve is the one that an
-uninterrupted run writes, bit for bit.
+A run's folder holds ``config.json`` (the whole configuration), ``metrics.jsonl``, ``checkpoints/``
+and ``best/``, the averaged weights with the highest validation score so far, ready for ``gmsdi
+separate -m``. Resuming continues the data order and the noise exactly, so the loss curve is the
+one that an uninterrupted run writes, bit for bit.
 """
 
 import json
@@ -126,7 +126,9 @@ class _Run:
         path = self.config.out / "metrics.jsonl"
         scores = validate(state.ema)
         if scores["score"] > best_score(path, "score"):
-            save_model(self.config.out / "best", self.config.model, jax.tree.map(np.asarray, state.ema))
+            save_model(
+                self.config.out / "best", self.config.model, jax.tree.map(np.asarray, state.ema)
+            )
         return scores
 
 
@@ -152,7 +154,8 @@ def _claim(config: TrainConfig, resume: bool) -> None:
         raise OutputError(f"{config.out}: cannot write the run ({error.strerror})") from error
 
 
-_FREE = {"out", "data", "keep", "wandb", "save_every"}  # may change without changing the curve
+_FREE = {"out", "data", "keep", "wandb", "save_every", "steps"}
+"""Keys that may change on resuming; `steps` before its decay begins, lest the curve changes."""
 
 
 def _same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:

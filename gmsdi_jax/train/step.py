@@ -1,7 +1,7 @@
 """One training step: a pure function of the state and a batch, compiled once, its state donated.
 
-All randomness comes from ``fold_in(seed, step)`` and the row's number in the global batch, so a resumed
-run, or one on other hardware, draws the same noise for the same example.
+All randomness comes from ``fold_in(seed, step)`` and the row's number in the global batch, so a
+resumed run, or one on other hardware, draws the same noise for the same example.
 """
 
 import math
@@ -27,7 +27,7 @@ StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def row_draws(key: Key[Array, ""], config: TrainConfig, audio: Float[Array, "b t c"]):
-    """Noise levels ``[b]``, unit noise ``[b t c]`` and null draws ``[b]``, row by row from `key`."""
+    """Noise levels ``[b]``, unit noise ``[b t c]`` and null draws ``[b]``, all row by row."""
 
     def row(number: Array, like: Array):
         levels, noise, null = jax.random.split(jax.random.fold_in(key, number), 3)
@@ -97,8 +97,8 @@ def report(metrics: list[dict[str, Any]]) -> dict[str, float]:
     """The means over some steps, as plain numbers: loss, gradient norm, loss per bucket."""
     host = [{k: np.asarray(v, np.float64) for k, v in m.items()} for m in metrics]
     line = {k: float(np.mean([m[k] for m in host])) for k in ("loss", "gradient")}
-    loss = sum(m["bucket_loss"] for m in host)
-    rows = sum(m["bucket_rows"] for m in host)
+    loss = np.sum([m["bucket_loss"] for m in host], axis=0)
+    rows = np.sum([m["bucket_rows"] for m in host], axis=0)
     names = [f"<{edge:g}" for edge in SIGMA_EDGES] + [f">{SIGMA_EDGES[-1]:g}"]
     for kind, name in enumerate(("plain", "mixed")):
         for bucket, label in enumerate(names):

@@ -44,7 +44,8 @@ def flow(x, sigma, sigma_next):
 def error(step, grid, key) -> float:
     """The largest distance of the sampler's answer to the exact map, from one start."""
     x = jnp.asarray([[[1.5], [0.5], [-1.0], [0.7]]])[None]
-    found = sample(key[None], prior(VARIANCE, MEAN), step, grid, x)
+    run = jax.jit(lambda x: sample(key[None], prior(VARIANCE, MEAN), step, grid, x))
+    found = run(x)
     return float(jnp.abs(found - flow(x, grid[0], grid[-1])).max())
 
 
@@ -105,14 +106,18 @@ def test_samples_and_their_gradients_are_finite_down_to_zero(step, key, rng):
     x = jnp.asarray(rng.standard_normal((1, 1, 4, 1)), jnp.float32)
     denoise = prior(VARIANCE.astype(np.float32), MEAN.astype(np.float32))
 
-    def run(x):
-        return sample(key[None], denoise, step, karras(5, 1e-3, 1.0), x)
+    grid = karras(5, 1e-3, 1.0)
 
-    assert run(x).dtype == jnp.float32
-    gradient = jax.grad(lambda x: (run(x) ** 2).sum())(x)
-    assert jnp.isfinite(run(x)).all()
-    assert jnp.isfinite(gradient).all()
-    assert (gradient != 0).all()
+    @jax.jit
+    def run(x):
+        value, pull = jax.vjp(lambda x: sample(key[None], denoise, step, grid, x), x)
+        return value, pull(value)[0]
+
+    value, gradient = run(x)
+    assert value.dtype == jnp.float32
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradient).all()
+    assert (np.asarray(gradient) != 0).all()
 
 
 def test_midpoint_is_arithmetic_at_rho_one(key):
@@ -171,8 +176,12 @@ def test_moments_are_those_of_the_real_sampler(key):
     n, variance = 20_000, np.array([[0.5]], np.float32)
     step, grid = resample(churn(euler_ancestral, 2, 8), 2), karras(8, 0.01, 1.0)
     keys = jax.random.split(key, n)
-    start = initial_noise(keys, grid[0], (1, 1, 1))
-    draws = np.asarray(sample(keys, prior(variance), step, grid, start))
+
+    @jax.jit
+    def run(keys):
+        return sample(keys, prior(variance), step, grid, initial_noise(keys, grid[0], (1, 1, 1)))
+
+    draws = np.asarray(run(keys))
     exact = moments(step, lambda y: prior(variance), grid, white(1, 1, 1.0)).covariance.item()
     assert_allclose(draws.var(), exact, rtol=5 * math.sqrt(2 / n))
     assert_allclose(draws.mean(), 0, atol=5 * math.sqrt(exact / n))

@@ -1,5 +1,6 @@
 """What every network promises, whatever it is made of: shapes, rows, tokens, gradients."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -26,10 +27,10 @@ UNET = UNet1dConfig(
     text_features=FEATURES,
     channels=8,
     patch=4,
-    multipliers=(1, 1, 2),
-    factors=(2, 2),
-    blocks=(1, 1),
-    attentions=(False, True),
+    multipliers=(1, 1),
+    factors=(2,),
+    blocks=(1,),
+    attentions=(True,),
     heads=2,
     head_features=4,
     groups=4,
@@ -74,7 +75,7 @@ def network(request):
     if request.param == "unet1d":
         # With one audio channel the last norm subtracts what this bias adds.
         dead = {"leave.conv1.bias"}
-        return case(lambda: UNet1d(UNET, rngs=nnx.Rngs(0)), (64, 176), dead)
+        return case(lambda: UNet1d(UNET, rngs=nnx.Rngs(0)), (64, 136), dead)
     extra = request.param.endswith("on")
     config = SpectralConfig(**SMALL, text_in_trunk=extra, residual=extra)
     return case(lambda: Spectral(config, rngs=nnx.Rngs(0)), (700, 1024))
@@ -168,13 +169,13 @@ def test_gradients_reach_every_parameter(network):
     args = inputs(network.lengths[0])
     target = jnp.asarray(np.random.default_rng(2).standard_normal(args[0].shape), jnp.float32)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # run once
     def gradient(params):
         return jax.grad(lambda p: jnp.mean((network.apply(p, *args) - target) ** 2))(params)
 
     sizes = {name: float(jnp.abs(g).max()) for name, g in named(gradient(network.params)).items()}
     assert np.isfinite(list(sizes.values())).all()
-    assert {name for name, size in sizes.items() if size < 1e-7} == network.dead
+    assert {name for name, size in sizes.items() if size < 1e-5} == network.dead
 
 
 def test_stray_float64_is_refused(network, x64):
@@ -186,9 +187,9 @@ def test_stray_float64_is_refused(network, x64):
 
 def test_unet_refuses_lengths_it_cannot_halve():
     """A length that is no multiple of patch times factors is a ValueError that names both."""
-    assert UNET.multiple == 4 * 2 * 2
+    assert UNET.multiple == 4 * 2
     unet = nnx.eval_shape(lambda: UNet1d(UNET, rngs=nnx.Rngs(0)))
-    with pytest.raises(ValueError, match=r"300 samples.*multiple of 16"):
+    with pytest.raises(ValueError, match=r"300 samples.*multiple of 8"):
         unet(*inputs(300))
 
 
@@ -198,5 +199,3 @@ def test_spectral_takes_one_channel():
     x, c_noise, text = inputs(512)
     with pytest.raises(ValueError, match="mono rows"):
         spectral(jnp.concatenate([x, x], -1), c_noise, text)
-
-

@@ -97,7 +97,7 @@ def moments(
         return step(keys, denoiser(mixture), x, sigma, sigma_next)
 
     with noise(lambda number, x: x) as drawn:
-        take(jnp.ones((1, t, 1)), unit[:1], sigmas[0], sigmas[1])
+        jax.eval_shape(take, jnp.ones((1, t, 1)), unit[:1], sigmas[0], sigmas[1])
     draws = len(drawn)
 
     def body(now, levels):

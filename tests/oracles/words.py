@@ -35,6 +35,7 @@ def log_density(x: Float[Array, "t c"], sigma: Float[Array, ""], text: Text) -> 
     return jax.nn.logsumexp(_components(x, sigma, text)[0], axis=-1).sum()
 
 
+@jax.jit
 def denoise(
     x: Float[Array, "b t c"], sigma: Float[Array, "*b"], text: Text
 ) -> Float[Array, "b t c"]:

@@ -1,0 +1,171 @@
+"""``gmsdi train``: a run that is stopped, however rudely, goes on as if it had not been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gmsdi_jax.data import Settings, ShardWriter, cut
+
+LABELS = ("Bass", "Drums", "Guitar", "Piano")
+EXPERIMENT = """
+from pathlib import Path
+from gmsdi_jax.config import ModelConfig, TrainConfig
+from gmsdi_jax.data import WindowConfig
+from gmsdi_jax.models import SpectralConfig
+
+def config():
+    network = SpectralConfig(width=16, dilations=(1,), components=4, fft=256, fine_bins=64)
+    return TrainConfig(
+        data=Path("shards"), out=Path("run"), model=ModelConfig(network=network, window=2**13),
+        windows=WindowConfig(mixing=0.5, polarity=True), window=2**12, batch=2, steps=60,
+        log_every=1, save_every=2, eval_every=0, eval_windows=2,
+    )
+"""
+
+
+def write_split(folder, labels=LABELS, sample_rate=22050):
+    """Three tracks of noise, in which two classes at a time play."""
+    rng = np.random.default_rng(0)
+    settings = Settings(labels, sample_rate, chunk=2**13, hop=256, stems=True)
+    with ShardWriter(folder, settings) as writer:
+        for track in range(3):
+            stems = 0.1 * rng.standard_normal((len(labels), 2**14))
+            stems[track % 2 :: 2] = 0
+            records = cut(f"T{track}", stems.astype(np.float32), 2**13, 256, with_stems=True)
+            writer.write_track(records)
+        writer.finish()
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """An experiment file beside its data."""
+    folder = tmp_path_factory.mktemp("train")
+    for split in ("train", "validation"):
+        write_split(folder / "shards" / split)
+    (folder / "tiny.py").write_text(EXPERIMENT)
+    return folder / "tiny.py"
+
+
+@pytest.fixture
+def train(gmsdi, experiment, tmp_path, monkeypatch):
+    """Runs ``gmsdi train`` on the experiment; results go below ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    data = experiment.parent / "shards"
+    return lambda *arguments: gmsdi("train", experiment, "--data", data, *arguments)
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole_run(experiment, tmp_path_factory):
+    """The metrics of a run that nothing interrupted, in a process of its own."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    subprocess.run(command(experiment, out), check=True, capture_output=True)
+    return metrics(out)
+
+
+def command(experiment, out, *arguments):
+    data = experiment.parent / "shards"
+    flags = ["--data", str(data), "--out", str(out), *arguments]
+    return [sys.executable, "-m", "gmsdi_jax", "train", str(experiment), *flags]
+
+
+def test_a_run_and_its_folder(train, tmp_path):
+    ran = train("--steps", 4, "--eval-every", 4, "--optimizer.warmup", 1)
+    assert (ran.code, ran.out) == (0, "run\n")
+    assert "4 steps of 2 windows" in ran.err
+    assert "step 4: loss" in ran.err
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4]
+    assert json.loads((tmp_path / "run/config.json").read_text())["optimizer"]["warmup"] == 1
+    assert (tmp_path / "run/best/model.safetensors").exists()
+    assert train("--steps", 4).code == 2  # a run is there
+    other = train("--steps", 4, "--resume", "--batch", 3)
+    assert other.code == 2
+    assert "batch was 2, is 3" in other.err
+
+
+def test_ctrl_c_says_how_to_go_on_and_resume_does(train, tmp_path, monkeypatch, whole_run):
+    def interrupt(report, step, values):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gmsdi_jax.cli.train._Report.__call__", interrupt)
+        ran = train()
+    assert (ran.code, ran.out) == (130, "")
+    assert "--resume" in ran.err
+    assert len(metrics(tmp_path / "run")) == 4
+    assert "--resume" in train().err
+    assert train("--resume").code == 0
+    assert metrics(tmp_path / "run") == whole_run
+
+
+def test_kill_9_and_resume_give_the_same_curve_bit_for_bit(experiment, tmp_path, whole_run):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(experiment, out, "-q"))
+    deadline = time.monotonic() + 120
+    while not list(out.glob("checkpoints/[0-9]")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    killed_at = len(metrics(out))
+    assert 0 < killed_at < len(whole_run)
+    subprocess.run(command(experiment, out, "-q", "--resume"), check=True, capture_output=True)
+    assert metrics(out) == whole_run
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "does not exist"),
+        ("def config(:", "SyntaxError"),
+        ("x = 1", "config"),
+        ("def config(): return 1", "int"),
+        ("from nowhere import x", "nowhere"),
+    ],
+)
+def test_an_experiment_that_is_none(gmsdi, tmp_path, text, says):
+    path = tmp_path / "wrong.py"
+    if text is not None:
+        path.write_text(text)
+    ran = gmsdi("train", path)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "wrong.py" in ran.err
+    assert says in ran.err
+
+
+def test_no_experiment_is_a_usage_error(gmsdi):
+    ran = gmsdi("train", "--resume")
+    assert ran.code == 2
+    assert "experiment" in ran.err
+
+
+def test_a_flag_that_contradicts_another_is_refused(train):
+    ran = train("--model.sigma-data", 0.3)
+    assert ran.code == 2
+    assert "network.sigma_data" in ran.err
+
+
+def test_data_that_is_missing_or_of_another_kind(train, tmp_path):
+    ran = train("--data", tmp_path / "nowhere")
+    assert ran.code == 4
+    assert "gmsdi data slakh" in ran.err
+    write_split(tmp_path / "voices/train", labels=("Voice", "Drums"))
+    ran = train("--data", tmp_path / "voices")
+    assert ran.code == 2
+    assert "Voice" in ran.err
+    assert "Guitar" in ran.err
+    write_split(tmp_path / "slow/train", sample_rate=16000)
+    ran = train("--data", tmp_path / "slow")
+    assert ran.code == 2
+    assert "16000" in ran.err
+    assert "22050" in ran.err
