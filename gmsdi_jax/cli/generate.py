@@ -79,6 +79,8 @@ class Accompany(_Draw):
         for text in self.known:
             if not all(text.partition("=")):
                 raise ConfigError(f"--known {text}: write STEM=FILE, as in Drums=drums.wav")
+        if len(self.files) < len(self.known):
+            raise ConfigError("--known names a stem twice: give each stem one file")
 
     @property
     def files(self) -> dict[str, Path]:

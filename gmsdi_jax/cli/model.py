@@ -4,7 +4,6 @@ from pathlib import Path
 
 import jax
 
-import gmsdi_jax
 from gmsdi_jax.errors import UnavailableError
 from gmsdi_jax.pipeline import GMSDI
 
@@ -17,7 +16,7 @@ def default_model() -> Path:
     Raises:
         UnavailableError: neither is there.
     """
-    checkout = Path(gmsdi_jax.__file__).parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     for root in (checkout, Path.cwd()):
         if (root / SHIPPED / "config.json").exists():
             return root / SHIPPED

@@ -28,8 +28,11 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory) -> Iterator[None]:
-    """Many tests compile the same functions: the second one finds the first one's work on disk."""
+def compiled_once(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Many tests compile the same functions: the second one finds the first one's work on disk.
+
+    The value is the environment that lets another process find it too.
+    """
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -39,7 +42,7 @@ def compiled_once(tmp_path_factory) -> Iterator[None]:
     for name, value in settings.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
-    yield
+    yield {name.upper(): str(value) for name, value in settings.items()}
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()

@@ -68,6 +68,7 @@ def test_accompany_keeps_what_is_given(gmsdi, model, noise, tmp_path):
         (["accompany", "-s", "Bass", "--known", "drums.wav"], 2, "STEM=FILE"),
         (["accompany", "-s", "Bass", "--known", "Drums=missing.wav"], 3, "missing.wav"),
         (["accompany", "--known", "Drums=drums.wav"], 2, "-s Bass"),
+        (["accompany", "-s", "Bass", "--known", "Drums=a", "--known", "Drums=b"], 2, "twice"),
     ],
 )
 def test_a_wrong_wish_is_one_line_and_leaves_nothing(gmsdi, model, tmp_path, arguments, code, says):

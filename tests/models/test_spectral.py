@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,8 +26,13 @@ SIGMAS = jnp.asarray([0.01, 0.1, 0.5], jnp.float32)
 
 
 @pytest.fixture
-def network():
-    return Spectral(CONFIG, rngs=nnx.Rngs(0))
+def network(draw_weights):
+    graph, state = nnx.split(nnx.eval_shape(lambda: Spectral(CONFIG, rngs=nnx.Rngs(0))), nnx.Param)
+    return nnx.merge(graph, draw_weights(nnx.to_pure_dict(state)))
+
+
+def denoised(network, x, sigma, text):
+    return jax.jit(precondition(network, CONFIG.sigma_data))(x, sigma, text)
 
 
 def one_hot_texts():
@@ -58,7 +64,7 @@ def test_certain_of_a_signal_it_returns_the_input(rng, network):
     all_open(network, 100.0)
     x, text = noisy(rng), row(one_hot_texts(), 0)
     texts = Text(*(jnp.repeat(leaf, 3, 0) for leaf in text))
-    answer = precondition(network, CONFIG.sigma_data)(x, SIGMAS, texts)
+    answer = denoised(network, x, SIGMAS, texts)
     assert_allclose(answer, x, atol=1e-5)
 
 
@@ -67,29 +73,29 @@ def test_certain_of_noise_it_returns_silence(rng, network):
     all_open(network, -100.0)
     x = noisy(rng)
     texts = Text(*(leaf[:3] for leaf in one_hot_texts()))
-    assert_allclose(precondition(network, CONFIG.sigma_data)(x, SIGMAS, texts), 0, atol=1e-5)
+    assert_allclose(denoised(network, x, SIGMAS, texts), 0, atol=1e-5)
 
 
 def test_answer_is_a_masked_spectrum(rng, network):
     """Per bin, D's spectrum is the input's times a real gain in [0, 1]."""
-    network.leave.kernel[...] *= 30  # an untrained trunk says nothing
     x, texts = noisy(rng), Text(*(leaf[:3] for leaf in one_hot_texts()))
-    seen = {}
 
-    def istft_and_keep(z, *sizes):
-        seen["spectrum"] = z
-        return istft(z, *sizes)
+    @jax.jit
+    def answer_and_spectrum(x):
+        seen = []
+        keep = mock.Mock(side_effect=lambda z, *sizes: seen.append(z) or istft(z, *sizes))
+        with mock.patch.object(spectral, "istft", keep):
+            return precondition(network, CONFIG.sigma_data)(x, SIGMAS, texts), seen[0]
 
-    with mock.patch.object(spectral, "istft", istft_and_keep):
-        answer = precondition(network, CONFIG.sigma_data)(x, SIGMAS, texts)
+    answer, spectrum = answer_and_spectrum(x)
     s = np.asarray(SIGMAS, np.float64)[:, None, None]
     total = s**2 + CONFIG.sigma_data**2
     given = np.asarray(stft(x[..., 0], 256, 64), np.complex128)
-    denoised = CONFIG.sigma_data**2 / total * given + s * CONFIG.sigma_data / np.sqrt(total) * (
-        np.asarray(seen["spectrum"], np.complex128)
+    answered = CONFIG.sigma_data**2 / total * given + s * CONFIG.sigma_data / np.sqrt(total) * (
+        np.asarray(spectrum, np.complex128)
     )
     loud = np.abs(given) > 0.1 * np.asarray(SIGMAS)[:, None, None]
-    gain = (denoised[loud] / given[loud]).astype(np.complex128)
+    gain = (answered[loud] / given[loud]).astype(np.complex128)
     assert np.abs(gain.imag).max() < 1e-4
     assert gain.real.min() > -1e-3
     assert gain.real.max() < 1 + 1e-3
@@ -101,10 +107,9 @@ def test_disjoint_texts_share_what_their_union_gets(rng, network):
     """With one-hot gates the answers to the single labels sum to the answer to all of them."""
     network.gate.kernel[...] = 100 * jnp.eye(4)
     network.gate.bias[...] = jnp.full(4, -50.0)
-    network.leave.kernel[...] *= 30
     texts = one_hot_texts()
     x = jnp.repeat(noisy(rng, SIGMAS[1:2]), 5, 0)
-    answer = np.asarray(precondition(network, CONFIG.sigma_data)(x, SIGMAS[1], texts))
+    answer = np.asarray(denoised(network, x, SIGMAS[1], texts))
     assert_allclose(answer[:4].sum(0), answer[4], atol=1e-6)
     assert np.abs(answer[:4]).max((1, 2)).min() > 1e-3
 
