@@ -155,8 +155,10 @@ def _baselines(song: Song, spectra: static.StaticFilter | None):
     yield "oracle", oracle_wiener(song.mixture, song.stems)
 
 
-def songs_of(split: Split, count: int | None = None) -> Iterable[Song]:
-    """The first `count` songs of a split that was prepared with stems.
+def songs_of(
+    split: Split, count: int | None = None, seconds: float | None = None
+) -> Iterable[Song]:
+    """The first `count` songs of a split with stems, each cut to its first `seconds`.
 
     Raises:
         UnavailableError: the split has no stems.
@@ -169,7 +171,8 @@ def songs_of(split: Split, count: int | None = None) -> Iterable[Song]:
                 f"{split.folder}: holds no stems; evaluate on validation or test, or prepare "
                 "it with stems"
             )
-        yield Song(track.name, track.mixture[:, 0], track.stems[..., 0])
+        end = None if seconds is None else round(seconds * split.manifest.settings.sample_rate)
+        yield Song(track.name, track.mixture[:end, 0], track.stems[:, :end, 0])
 
 
 def evaluate_split(
@@ -178,6 +181,7 @@ def evaluate_split(
     methods: dict[str, SeparationConfig],
     *,
     songs: int | None = None,
+    seconds: float | None = None,
     protocol: str = "active",
     spectra: Path | None = None,
     out: Path | None = None,
@@ -194,7 +198,7 @@ def evaluate_split(
     filter_ = static.load(spectra) if spectra is not None and spectra.exists() else None
     result = evaluate(
         model,
-        songs_of(split, songs),
+        songs_of(split, songs, seconds),
         methods,
         protocol=protocol,
         spectra=filter_,

@@ -69,6 +69,8 @@ class SeparationConfig:
     weights: Literal["shares", "local_power", "uniform"] = "shares"
     """How project splits what is unexplained: by the read-out's fixed power shares, by the local
     power of the current estimate, or evenly."""
+    exponent: float = 2.0
+    """Of the amplitudes whose shares split the mixture: 2 is Wiener's filter, 1 a ratio mask."""
     filter: bool = False
     """Whether a Wiener filter built from the stems replaces them (dirac, extract, project)."""
 
@@ -133,7 +135,7 @@ def separate(
     guided = guide(denoise, config.guidance, prompts.null)
     match config.method:
         case "direct":
-            return direct(keys, guided, prompts.texts, mixture, config.sigmas)
+            return direct(keys, guided, prompts.texts, mixture, config.sigmas, config.exponent)
         case "project":
             stems = _project(keys, guided, prompts.texts, mixture, config)
         case "dirac":
@@ -141,7 +143,7 @@ def separate(
                            prompts.texts.mask.shape[0] - 1, config)  # fmt: skip
         case "extract":
             stems = _extract(keys, guided, prompts, mixture, config)
-    return wiener(stems, mixture) if config.filter else stems
+    return wiener(stems, mixture, exponent=config.exponent) if config.filter else stems
 
 
 def _run(
@@ -197,7 +199,8 @@ def _project(
 ) -> Float[Array, "b k t c"]:
     match config.weights:
         case "shares":
-            allocate = shares(read_out(keys, denoise, texts, mixture, config.sigmas))
+            reference = read_out(keys, denoise, texts, mixture, config.sigmas)
+            allocate = shares(reference, exponent=config.exponent)
         case "local_power":
             allocate = local_power()
         case "uniform":

@@ -50,8 +50,11 @@ def generate(
 ) -> Denoiser:
     """Total generation (GMSDI eqs. 10 and 11): all stems at once, coupled.
 
-    `text_mixture`, the text of all stems together (``[s d]``), is needed by form ``mixture`` only.
+    `text_mixture`, the text of all stems together (``[s d]``), is needed by form ``mixture`` only. One
+    stem alone has nothing to be coupled with.
     """
+    if texts.mask.shape[-2] == 1:
+        return per_source(denoise, texts)
     mixture = None if text_mixture is None else _of_one(denoise, text_mixture)
     return couple(per_source(denoise, texts), form, gamma, mixture)
 
@@ -98,9 +101,10 @@ def direct(
     texts: Text,
     mixture: Float[Array, "b t c"],
     sigmas: tuple[float, ...] = (0.02, 0.05, 0.1),
+    exponent: float = 2.0,
 ) -> Float[Array, "b k t c"]:
-    """`read_out`, made to sum to the mixture by the Wiener filter of its power shares."""
-    return wiener(read_out(keys, denoise, texts, mixture, sigmas), mixture)
+    """`read_out`, made to sum to the mixture by a filter of its shares (see `compose.wiener`)."""
+    return wiener(read_out(keys, denoise, texts, mixture, sigmas), mixture, exponent=exponent)
 
 
 def _of_one(denoise: TextDenoiser, text: Text) -> Denoiser:

@@ -29,6 +29,8 @@ class Evaluate:
     """The methods to compare; by default the model's own."""
     songs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """How many songs, from the first; all by default."""
+    seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
+    """How much of each song, from its start; all by default."""
     protocol: Literal["active", "msdm"] = "active"
     """Which windows count: those where a stem plays, or MSDM's rule."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -65,6 +67,7 @@ def evaluate(arguments: Sequence[str], console: Console) -> int:
             options.data,
             configs,
             songs=options.songs,
+            seconds=options.seconds,
             protocol=options.protocol,
             spectra=folder / STATIC,
             out=options.out,

@@ -14,20 +14,22 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from gmsdi_jax.baselines import static
 from gmsdi_jax.build import Model
 from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_split, training_batches
 from gmsdi_jax.errors import ConfigError, GMSDIError
-from gmsdi_jax.evaluate import check_same, validator
-from gmsdi_jax.methods import SeparationConfig
+from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
 from gmsdi_jax.train import train as run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a model; the run's folder holds checkpoints, metrics.jsonl, config.json and best/.
+
+    best/ is a model for -m, with the static baseline's spectra beside it.
 
     Every setting of the experiment can be changed by a flag: gmsdi train EXPERIMENT.py --help lists
     them with the experiment's own values. Prints the run's folder.
@@ -65,6 +67,8 @@ def train(arguments: Sequence[str], console: Console) -> int:
     except KeyboardInterrupt:
         console.say("stopped: the same command with --resume goes on from the last checkpoint")
         raise
+    if validate:
+        static.save(config.out / "best" / STATIC, fit_static(split, length=config.window))
     print(config.out, flush=True)
     return 0
 
@@ -115,7 +119,7 @@ def _validator(config: TrainConfig, model: Model) -> Callable[[Any], dict[str, f
     split = _open(config.data / "validation", model)
     windows = fixed_windows(split, config.window, config.eval_windows)
     rows = math.gcd(config.eval_windows, 8)
-    return validator(model, windows, SeparationConfig(), rows)
+    return validator(model, windows, config.model.separation, rows)
 
 
 class _Report:

@@ -97,10 +97,18 @@ def local_power(size: int = 1024, frames: int = 3, bins: int = 3) -> Allocation:
 
 
 def shares(
-    reference: Float[Array, "b k t c"], size: int = 1024, frames: int = 3, bins: int = 3
+    reference: Float[Array, "b k t c"],
+    size: int = 1024,
+    frames: int = 3,
+    bins: int = 3,
+    exponent: float = 2.0,
 ) -> Allocation:
-    """Fixed weights: the smoothed power shares of `reference`, for instance a direct read-out."""
+    """Fixed weights: the smoothed shares of `reference`, for instance a direct read-out.
+
+    `exponent` is that of the amplitudes: 2 gives shares of power (Wiener), 1 of amplitude.
+    """
     power = smooth(jnp.abs(_spectrum(reference, size)) ** 2, frames, bins) + _FLOOR
+    power = power ** (exponent / 2)
 
     def allocate(
         answer: Float[Array, "b k t c"], residual: Float[Array, "b t c"], sigma: Float[Array, ""]
@@ -117,10 +125,12 @@ def wiener(
     size: int = 1024,
     frames: int = 3,
     bins: int = 3,
+    exponent: float = 2.0,
 ) -> Float[Array, "b k t c"]:
-    """The mixture filtered by the power shares of `stems`: stems that sum to the mixture.
+    """The mixture filtered by the shares of `stems`: stems that sum to the mixture.
 
     SI-SDR rewards the posterior mean while a sampler returns one draw; the Wiener filter built from
     a draw is a cheap way back towards the mean.
     """
-    return shares(stems, size, frames, bins)(stems, mixture, jnp.zeros((), mixture.dtype))
+    split = shares(stems, size, frames, bins, exponent)
+    return split(stems, mixture, jnp.zeros((), mixture.dtype))

@@ -92,7 +92,7 @@ def stable_gamma(
     Raises:
         ConfigError: `gamma` is too small for the grid; the message names the smallest that is not.
     """
-    if form == "mixture":
+    if form == "mixture" or sources == 1:
         return gamma
     stiffness = 2 if form == "difference" else sources
     drop = sigmas[:-1] * (sigmas[:-1] - sigmas[1:])

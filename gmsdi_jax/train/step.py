@@ -77,7 +77,7 @@ def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransf
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(config.optimizer.ema, (count + 1) / (count + 20))
         ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        metrics = {"loss": value, "gradient": optax.global_norm(gradient), **buckets}
+        metrics = {"loss": value, "gradient": optax.tree.norm(gradient), **buckets}
         return TrainState(state.step + 1, params, opt_state, ema), metrics  # type: ignore
 
     return jax.jit(step, donate_argnums=0)
