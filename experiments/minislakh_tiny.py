@@ -4,9 +4,9 @@
     gmsdi data slakh minislakh shards
     gmsdi train experiments/minislakh_tiny.py --data shards
 
-The spectral denoiser instead of the raw-waveform U-Net, and label-disjoint mixing of mixtures in two
-thirds of the windows: both beyond the paper, for a model that two cores can train. Measured time and
-scores stand in the model's card, ``examples/models/minislakh-tiny/README.md``.
+The spectral denoiser instead of the raw-waveform U-Net, and label-disjoint mixing of mixtures in
+two thirds of the windows: both beyond the paper, for a model that two cores can train. Measured
+time and scores stand in the model's card, ``examples/models/minislakh-tiny/README.md``.
 """
 
 from pathlib import Path

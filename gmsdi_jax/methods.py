@@ -42,6 +42,8 @@ from gmsdi_jax.types import Denoiser, Step, Text, TextDenoiser
 
 Method = Literal["direct", "project", "dirac", "extract"]
 METHODS: tuple[Method, ...] = ("direct", "project", "dirac", "extract")
+Weights = Literal["shares", "local_power", "uniform"]
+WEIGHTS: tuple[Weights, ...] = ("shares", "local_power", "uniform")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ class SeparationConfig:
     """Guidance scale; 1 is off."""
     sigmas: tuple[float, ...] = (0.02, 0.05, 0.1)
     """Noise levels of the read-out (direct, and project's shares)."""
-    weights: Literal["shares", "local_power", "uniform"] = "shares"
+    weights: Weights = "shares"
     """How project splits what is unexplained: by the read-out's fixed power shares, by the local
     power of the current estimate, or evenly."""
     exponent: float = 2.0
@@ -78,6 +80,8 @@ class SeparationConfig:
         """Refuses what no method can run."""
         if self.method not in METHODS:
             raise ConfigError(f"method {self.method!r} is unknown: use {', '.join(METHODS)}")
+        if self.weights not in WEIGHTS:
+            raise ConfigError(f"weights {self.weights!r} is unknown: use {', '.join(WEIGHTS)}")
         if self.steps < 2 or not 0 < self.sigma_min < self.sigma_max:
             raise ConfigError(
                 f"steps is {self.steps}, sigma_min {self.sigma_min}, sigma_max {self.sigma_max}: "

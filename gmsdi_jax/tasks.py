@@ -21,6 +21,8 @@ from gmsdi_jax.compose.coupling import Form, Gamma
 from gmsdi_jax.diffusion.steps import fold, window_noise
 from gmsdi_jax.types import Denoiser, Text, TextDenoiser
 
+_READ_OUT = 2**31 - 2  # folded into a window's key: no solver step draws the read-out's noise
+
 
 def separator(denoise: TextDenoiser, texts: Text, mixture: Float[Array, "b t c"]) -> Denoiser:
     """The Separator (GMSDI eq. 13): k texts, k - 1 free sources; the last text is constrained."""
@@ -50,8 +52,8 @@ def generate(
 ) -> Denoiser:
     """Total generation (GMSDI eqs. 10 and 11): all stems at once, coupled.
 
-    `text_mixture`, the text of all stems together (``[s d]``), is needed by form ``mixture`` only. One
-    stem alone has nothing to be coupled with.
+    `text_mixture`, the text of all stems together (``[s d]``), is needed by form ``mixture`` only.
+    One stem alone has nothing to be coupled with.
     """
     if texts.mask.shape[-2] == 1:
         return per_source(denoise, texts)
@@ -85,7 +87,7 @@ def read_out(
     trained to answer; label-disjoint mixing of mixtures trains exactly this. All sources hear the
     same noise. The stems need not sum to the mixture.
     """
-    joint = per_source(denoise, texts)
+    joint, keys = per_source(denoise, texts), fold(keys, _READ_OUT)
     k = texts.mask.shape[-2]
     total = jnp.zeros((mixture.shape[0], k, *mixture.shape[1:]), mixture.dtype)
     for number, sigma in enumerate(sigmas):

@@ -32,10 +32,9 @@ def save_model(folder: Path, config: ModelConfig, params: Params, dtype: str = "
         temporary = folder / "model.safetensors.part"
         save_file(flat, temporary)
         temporary.rename(folder / "model.safetensors")
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot write the model ({error.strerror or error})"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: cannot write the model ({why})") from error
 
 
 def load_model(folder: Path, shapes: Params | None = None) -> tuple[ModelConfig, Params]:

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from gmsdi_jax.stft import apply_gain, istft, sine_window, stft
 
 
-@pytest.mark.parametrize("length", [1, 63, 64, 65, 1000, 1023, 4096])
+@pytest.mark.parametrize("length", [1, 64, 65, 1023])
 @pytest.mark.parametrize(("size", "hop"), [(256, 64), (256, 128), (96, 32)])
 def test_inverse_is_exact(length, size, hop, rng):
     """Reconstruction to rounding: odd lengths, lengths below a frame, any overlap."""

@@ -89,6 +89,13 @@ def test_generation_is_coupled_sources(form, texts, x):
     assert_array_equal(found, expected)
 
 
+def test_one_stem_alone_is_not_coupled(texts, x):
+    """Its rest is silence, which ``difference`` would pull it to: it is drawn from its prior."""
+    alone = Text(*(leaf[:1] for leaf in texts))
+    found = tasks.generate(words.denoise, alone, "difference", 0.7)(x[:, :1], SIGMA)
+    assert_array_equal(found, per_source(words.denoise, alone)(x[:, :1], SIGMA))
+
+
 def test_generation_with_the_mixtures_own_score(texts, x):
     """Form ``mixture``: two network calls, one of them on the sum by the text of all."""
     spy, v = words.Spy(), sum(VARIANCES)

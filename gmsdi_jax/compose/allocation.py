@@ -52,7 +52,7 @@ def smooth(power: Float[Array, "*b n f"], frames: int, bins: int) -> Float[Array
     padded = jnp.pad(power, [(0, 0)] * (power.ndim - 2) + [(n, n), (f, f)], mode="edge")
     total = jax.lax.reduce_window(
         padded,
-        jnp.zeros((), power.dtype),
+        0.0,  # a Python number: with an array, jit loses that this is a sum, and its gradient
         jax.lax.add,
         (*lead, frames, bins),
         (*lead, 1, 1),

@@ -18,6 +18,7 @@ form           added to ``D_k``                    log-density added
 ``-|x_1 - x_2|^2 / 2 gamma^2``.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -89,6 +90,9 @@ def stable_gamma(
     The coupling's stiffest mode decays at rate ``m sigma / gamma^2`` with ``m = 2`` (difference) or
     ``m = sources`` (sum); Euler is stable while ``m sigma (sigma - sigma_next) / gamma^2 <= 2``.
 
+    From three sources on, ``difference`` also has a common mode that *grows*, at rate
+    ``(sources - 2) sigma / gamma^2``; only a prior tighter than that holds it, which no grid can check.
+
     Raises:
         ConfigError: `gamma` is too small for the grid; the message names the smallest that is not.
     """
@@ -101,11 +105,17 @@ def stable_gamma(
     if excess <= 1.0 + 1e-6:
         return gamma
     cure = (
-        f"a {excess:.3g} times larger function"
+        f"a {_rounded_up(excess)} times larger function"
         if callable(gamma)
-        else f"{excess * gamma:.3g} or more"
+        else f"{_rounded_up(excess * gamma)} or more"
     )
     raise ConfigError(
         f"gamma is too small for coupling form {form!r} on this grid of {len(sigmas) - 1} steps: "
         f"use {cure}, or more steps"
     )
+
+
+def _rounded_up(value: float) -> str:
+    """Three digits that are not below `value`: the number named must be one that is accepted."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return f"{math.ceil(value / step) * step:.3g}"

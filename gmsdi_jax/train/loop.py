@@ -91,7 +91,7 @@ class _Run:
         self.checkpoints, self.writers = checkpoints, writers
 
     def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
-        config, pending, step = self.config, [], start
+        config, pending = self.config, []
         try:
             for step in range(start + 1, config.steps + 1):
                 state, metrics = self.step_function(state, next(self.batches))
@@ -99,18 +99,19 @@ class _Run:
                 values: dict[str, Any] = {}
                 if step % config.log_every == 0:
                     values = self._finite(report(pending), step)
-                    pending = []
                     if validate and config.eval_every and step % config.eval_every == 0:
                         values |= self._validated(state, validate)
                     for writer in self.writers:
                         writer.write(step, values)
+                    pending = []
                 if step % config.save_every == 0 or step == config.steps:
                     self.checkpoints.save(step, state, self.batches.get_state())
                 on_progress(step, values)
         except KeyboardInterrupt:
             # Only a step that ends a log window resumes to the same lines.
-            if not pending and step > start:
-                self.checkpoints.save(step, state, self.batches.get_state())
+            done = int(state.step)  # `step` may have moved on already
+            if not pending and done > start:
+                self.checkpoints.save(done, state, self.batches.get_state())
             raise
         return state
 

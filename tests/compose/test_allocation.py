@@ -97,6 +97,15 @@ def test_wiener_filters_the_mixture(answer, residual):
     assert_allclose(twins, jnp.stack([residual / 2] * 2, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize(("exponent", "share"), [(2.0, 0.9), (1.0, 0.75)])
+def test_exponent_is_that_of_the_amplitudes(exponent, share, answer, residual):
+    """A source three times as loud as the other gets 9/10 by power and 3/4 by amplitude."""
+    pair = jnp.concatenate([3 * answer[:, :1], answer[:, :1]], 1)
+    found = wiener(pair, residual, SIZE, exponent=exponent)
+    expected = jnp.stack([share * residual, (1 - share) * residual], 1)
+    assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(("frames", "bins"), [(1, 1), (3, 3), (1, 5), (7, 1)])
 def test_smoothing_is_a_running_mean(frames, bins, rng):
     """A constant stays; an impulse spreads evenly over ``frames x bins`` cells."""

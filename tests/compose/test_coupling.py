@@ -91,7 +91,7 @@ def growth(form: str, sources: int, grid: jax.Array, gamma) -> float:
 
 @pytest.mark.parametrize("form", ["difference", "sum"])
 @pytest.mark.parametrize("sources", [2, 4])
-@pytest.mark.parametrize(("steps", "sigma_max"), [(25, 1.0), (75, 3.0), (150, 3.0), (150, 20.0)])
+@pytest.mark.parametrize(("steps", "sigma_max"), [(25, 1.0), (150, 3.0), (150, 20.0)])
 def test_refused_gamma_comes_with_one_that_is_stable(form, sources, steps, sigma_max):
     """The value named is accepted and does not grow; nine tenths of it are refused and do."""
     grid = karras(steps, 1e-4, sigma_max)
@@ -121,6 +121,7 @@ def test_gamma_as_a_function_is_checked_too():
     assert growth("sum", 4, grid, cured) <= 1 + 1e-4
 
 
-def test_mixture_form_has_no_gamma_to_check():
-    """It comes back untouched."""
-    assert stable_gamma("mixture", 4, karras(20), 1e-9) == 1e-9
+@pytest.mark.parametrize(("form", "sources"), [("mixture", 4), ("difference", 1), ("sum", 1)])
+def test_nothing_to_check_without_gamma_or_without_a_pair(form, sources):
+    """Form ``mixture`` has no gamma, one source alone has no coupling: it comes back untouched."""
+    assert stable_gamma(form, sources, karras(20), 1e-9) == 1e-9

@@ -1,0 +1,101 @@
+"""A model that trains in milliseconds, and batches in memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.config import ModelConfig, OptimizerConfig, TrainConfig
+from gmsdi_jax.models import SpectralConfig, TagsConfig
+from gmsdi_jax.types import Batch, Tokens
+
+WINDOW = 512
+
+
+@pytest.fixture(autouse=True)
+def promotion_of_optax() -> Iterator[None]:
+    """Optax multiplies Python floats with integer counters, which strict promotion refuses."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+class MemoryBatches:
+    """Sines as mixtures; batch n follows from n alone, as the state of an iterator must be able to.
+
+    Odd rows carry interference; every row has one label.
+    """
+
+    def __init__(self, rows: int = 4, mixed: bool = True, scale: float = 1.0) -> None:
+        self.rows, self.mixed, self.scale, self.next_index = rows, mixed, scale, 0
+
+    def __next__(self) -> Batch:
+        rng = np.random.default_rng([7, self.next_index])
+        self.next_index += 1
+        t = np.arange(WINDOW) / 22050
+        labels = rng.integers(0, 2, self.rows)
+        audio = 0.14 * np.sin(2 * np.pi * 500 * (1 + labels[:, None]) * t)
+        other = 0.14 * np.sin(2 * np.pi * 500 * (2 - labels[:, None]) * t)
+        mixed = (np.arange(self.rows) % 2 == 1)[:, None] & self.mixed
+        tokens = Tokens(
+            jnp.asarray(np.tile(np.arange(4, dtype=np.int32), (self.rows, 1))),
+            jnp.asarray(np.eye(4, dtype=bool)[labels]),
+        )
+        return Batch(
+            jnp.asarray(self.scale * audio[..., None], jnp.float32),
+            jnp.asarray((other * mixed)[..., None], jnp.float32),
+            tokens,
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        return {"next_index": self.next_index}
+
+    def set_state(self, state: dict[str, Any], /) -> None:
+        self.next_index = state["next_index"]
+
+
+@pytest.fixture
+def batches() -> type[MemoryBatches]:
+    """The class, to be made with the rows that a test wants."""
+    return MemoryBatches
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A run of six steps that logs and saves every third."""
+    network = SpectralConfig(
+        text_features=8, fft=128, fine_bins=32, width=16, dilations=(1,), components=2
+    )
+
+    def make(**changes: Any) -> TrainConfig:
+        settings: dict[str, Any] = {
+            "data": tmp_path / "data",
+            "out": tmp_path / "run",
+            "model": ModelConfig(
+                network=network, conditioner=TagsConfig(features=8), window=WINDOW
+            ),
+            "optimizer": OptimizerConfig(rate=1e-2, warmup=2),
+            "window": WINDOW,
+            "batch": 4,
+            "steps": 6,
+            "log_every": 3,
+            "save_every": 3,
+            "eval_every": 3,
+        }
+        return TrainConfig(**(settings | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[TrainConfig], Any]:
+    """First weights of a configuration, the same buffers never twice: steps donate them."""
+
+    def make(config: TrainConfig) -> Any:
+        return Model(config.model).init(jax.random.key(config.seed))
+
+    return make

@@ -1,0 +1,184 @@
+"""The loop: exact resume, one run per folder, the best weights, and failures with a name."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from gmsdi_jax.config import OptimizerConfig
+from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
+from gmsdi_jax.train import train
+from gmsdi_jax.train.checkpoint import Checkpoints
+from gmsdi_jax.weights import load_model
+
+
+def interrupt_at(step):
+    def on_progress(number, values):
+        if number == step:
+            raise KeyboardInterrupt
+
+    return on_progress
+
+
+def lines(config):
+    return (config.out / "metrics.jsonl").read_text()
+
+
+def same(state, other):
+    assert jax.tree.structure(state) == jax.tree.structure(other)
+    jax.tree.map(assert_array_equal, state, other)
+
+
+@pytest.fixture
+def straight(config, batches, tmp_path):
+    """Six steps without interruption."""
+    settings = config(out=tmp_path / "straight")
+    return train(settings, batches()), lines(settings)
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5])
+def test_resumed_run_is_the_straight_run(straight, config, batches, stop):
+    """Interrupted anywhere and resumed: weights, optimizer, average and metrics are equal bits.
+
+    After step 4 or 5 the half log window is thrown away, so that resuming repeats it.
+    """
+    settings = config()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, batches(), on_progress=interrupt_at(stop))
+    assert len(lines(settings).splitlines()) == 1
+    state = train(settings, batches(), resume=True)
+    same(state, straight[0])
+    assert lines(settings) == straight[1]
+    assert [json.loads(line)["step"] for line in lines(settings).splitlines()] == [3, 6]
+
+
+def test_interrupted_between_steps_keeps_the_step_that_is_done(straight, config, batches):
+    """Ctrl-C while the next batch is read: the checkpoint is labelled by its own state."""
+    settings = config(log_every=1, save_every=6, eval_every=6)
+
+    class Impatient(batches):
+        def __next__(self):
+            if self.next_index == 5:
+                raise KeyboardInterrupt
+            return super().__next__()
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, Impatient())
+    assert Checkpoints(settings.out / "checkpoints", 1).latest == 5
+    same(train(settings, batches(), resume=True), straight[0])
+    assert Checkpoints(settings.out / "checkpoints", 1).latest == 6
+
+
+def test_interrupted_validation_is_done_again(config, batches):
+    """Ctrl-C during a validation: its line was not written, so its step is not kept either."""
+    settings = config()
+
+    def impatient(params):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, batches(), impatient)
+    assert lines(settings) == ""
+    train(settings, batches(), lambda params: {"score": 1.0}, resume=True)
+    assert [json.loads(line)["step"] for line in lines(settings).splitlines()] == [3, 6]
+
+
+def test_a_finished_run_can_be_resumed_to_no_effect(straight, config, batches, tmp_path):
+    """Resuming at the last step returns its state and adds no line."""
+    settings = config(out=tmp_path / "straight")
+    same(train(settings, batches(), resume=True), straight[0])
+    assert lines(settings) == straight[1]
+
+
+def test_a_folder_holds_one_run(config, batches, tmp_path):
+    """Without --resume an existing run is left alone; with it, the same configuration is asked."""
+    settings = config(steps=3)
+    train(settings, batches())
+    with pytest.raises(ConfigError, match=r"holds a run; add --resume") as error:
+        train(settings, batches())
+    assert error.value.exit_code == 2
+    changed = config(steps=3, seed=5, optimizer=OptimizerConfig(rate=1e-2, warmup=7))
+    with pytest.raises(ConfigError, match=r"optimizer was .*warmup': 2.*seed was 0, is 5"):
+        train(changed, batches(), resume=True)
+    moved = config(steps=3, data=tmp_path / "elsewhere", keep=1)
+    train(moved, batches(), resume=True)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(straight, config, batches):
+    """config.json but no checkpoint: resuming begins at step 0 and writes the straight run."""
+    settings = config()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, batches(), on_progress=interrupt_at(1))
+    same(train(settings, batches(), resume=True), straight[0])
+    assert lines(settings) == straight[1]
+
+
+def test_unwritable_folder(config, batches, tmp_path):
+    """A file where the run's folder should be is an OutputError before anything is computed."""
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OutputError, match="cannot write the run"):
+        train(config(out=tmp_path / "taken" / "run"), batches())
+
+
+def test_nan_stops_the_run(config, batches):
+    """A loss that is not finite: exit code 70, no line, and the checkpoint before it stays."""
+    settings = config()
+
+    class Broken(batches):
+        def __next__(self):
+            batch = super().__next__()
+            return batch._replace(audio=batch.audio * (jnp.nan if self.next_index > 4 else 1.0))
+
+    with pytest.raises(
+        NumericsError, match=r"loss is nan at step 6.*lower optimizer.rate"
+    ) as error:
+        train(settings, Broken())
+    assert error.value.exit_code == 70
+    assert len(lines(settings).splitlines()) == 1
+    assert Checkpoints(settings.out / "checkpoints", 3).latest == 3
+
+
+def test_best_weights_are_those_of_the_highest_score(config, batches):
+    """best/ is written when the score rises and only then, from the averaged weights."""
+    settings = config(steps=4, log_every=1, save_every=1, eval_every=1)
+    scores, seen, kept = iter([1.0, 0.5, 2.0, 2.0]), [], []
+
+    def validate(params):
+        seen.append(jax.tree.map(np.array, params))
+        return {"score": next(scores), "Bass": 0.0}
+
+    def look(step, values):
+        assert values["score"] == json.loads(lines(settings).splitlines()[-1])["score"]
+        kept.append(load_model(settings.out / "best")[1])
+
+    state = train(settings, batches(), validate, on_progress=look)
+    for written, expected in zip(kept, [0, 0, 2, 2], strict=True):
+        same(written, seen[expected])
+    same(seen[-1], jax.tree.map(np.array, state.ema))
+    assert load_model(settings.out / "best")[0] == settings.model
+
+
+def test_best_survives_a_resume(config, batches):
+    """A resumed run remembers the best score: a lower one does not replace the weights."""
+    settings = config()
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, batches(), lambda p: {"score": 3.0}, on_progress=interrupt_at(3))
+    best = load_model(settings.out / "best")[1]
+    train(settings, batches(), lambda p: {"score": 2.0}, resume=True)
+    same(load_model(settings.out / "best")[1], best)
+
+
+def test_validation_can_be_left_out(config, batches):
+    """eval_every = 0 never validates; progress is told every step."""
+    settings = config(eval_every=0)
+    steps = []
+
+    def never(params):
+        raise AssertionError("validated")
+
+    train(settings, batches(), never, on_progress=lambda step, values: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert not (settings.out / "best").exists()

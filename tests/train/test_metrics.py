@@ -1,0 +1,112 @@
+"""Metrics on disk and on Weights & Biases, the latter with a stand-in module: no network."""
+
+import json
+import math
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, best_score, read_lines
+
+
+def test_lines_are_there_as_soon_as_they_are_written(tmp_path):
+    """One JSON object per line, flushed at once: a killed run has them."""
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLines(path, None)
+    writer.write(10, {"loss": 0.5})
+    writer.write(20, {"loss": 0.25, "score": 1.0})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 10, "loss": 0.5},
+        {"step": 20, "loss": 0.25, "score": 1.0},
+    ]
+    writer.close()
+
+
+def test_resuming_drops_what_comes_after_the_checkpoint(tmp_path):
+    """Lines after the resumed step will be written again; earlier ones stay."""
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLines(path, None)
+    for step in (10, 20, 30):
+        writer.write(step, {"loss": step / 10})
+    writer.close()
+    again = JsonLines(path, 20)
+    again.write(30, {"loss": -1.0})
+    again.close()
+    assert [(line["step"], line["loss"]) for line in read_lines(path)] == [
+        (10, 1.0),
+        (20, 2.0),
+        (30, -1.0),
+    ]
+
+
+def test_a_last_line_cut_short_is_left_out(tmp_path):
+    """A process killed within a write leaves half a line; resuming writes a whole file."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 10, "loss": 1.0}\n{"step": 20, "lo')
+    assert read_lines(path) == [{"step": 10, "loss": 1.0}]
+    writer = JsonLines(path, 20)
+    writer.write(30, {"loss": 0.5})
+    writer.close()
+    assert path.read_text() == '{"step": 10, "loss": 1.0}\n{"step": 30, "loss": 0.5}\n'
+
+
+def test_a_new_run_starts_an_empty_file(tmp_path):
+    """Not resuming, nothing of an older file is kept; resuming without one is no error."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 10}\n')
+    JsonLines(path, None).close()
+    assert read_lines(path) == []
+    JsonLines(tmp_path / "new.jsonl", 0).close()
+    assert read_lines(tmp_path / "missing.jsonl") == []
+
+
+def test_best_score_is_the_highest_so_far(tmp_path):
+    """Lines without the score are passed over; without any it is minus infinity."""
+    path = tmp_path / "metrics.jsonl"
+    assert best_score(path, "score") == -math.inf
+    path.write_text('{"step": 1, "score": 2.0}\n{"step": 2}\n{"step": 3, "score": -1.0}\n')
+    assert best_score(path, "score") == 2.0
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    calls = []
+    run = SimpleNamespace(
+        define_metric=lambda *args, **options: calls.append(("metric", args, options)),
+        log=lambda row: calls.append(("log", row)),
+        finish=lambda: calls.append(("finish",)),
+    )
+
+    def init(**options):
+        calls.append(("init", options))
+        return run
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    return calls
+
+
+def test_weights_and_biases_resumes_under_its_name(wandb):
+    """The run's name is its id, rows carry their step, and closing finishes the run."""
+    writer = WeightsAndBiases("project", "run", {"seed": 0})
+    writer.write(10, {"loss": 0.5})
+    writer.close()
+    options = {"name": "run", "id": "run", "resume": "allow", "config": {"seed": 0}}
+    assert wandb == [
+        ("init", {"project": "project", **options}),
+        ("metric", ("*",), {"step_metric": "step"}),
+        ("log", {"step": 10, "loss": 0.5}),
+        ("finish",),
+    ]
+
+
+def test_train_logs_to_weights_and_biases_if_asked(wandb, config, batches):
+    """A run with `wandb` writes the same rows there and to metrics.jsonl."""
+    from gmsdi_jax.train import train
+
+    settings = config(steps=3, wandb="project")
+    train(settings, batches())
+    rows = [call[1] for call in wandb if call[0] == "log"]
+    assert rows == read_lines(settings.out / "metrics.jsonl")
+    assert wandb[0][1]["name"] == settings.out.name
+    assert wandb[-1] == ("finish",)
