@@ -22,6 +22,7 @@ from gmsdi_jax import GMSDI
 from gmsdi_jax.audio import read
 from gmsdi_jax.baselines import static
 from gmsdi_jax.evaluate import STATIC, Song, evaluate
+from gmsdi_jax.pipeline import GenerationConfig
 
 HERE = Path(__file__).parent
 MODEL = HERE / "models" / "minislakh-tiny"
@@ -57,9 +58,9 @@ def main() -> int:
 
     picture = draw(model, separated, song)
     generated = Path("generated") / model.name / "demo"
-    stems = ["Bass", "Drums", "Piano"]
-    print(f"Generating 4 s of {', '.join(stems)} from their names ...", flush=True)
-    model.generate(stems, 4.0, seed=1).save(generated)
+    prompt = ", ".join(model.labels)
+    print(f"Generating 4 s from the text '{prompt}' ...", flush=True)
+    model.generate([prompt], 4.0, GenerationConfig(steps=50), seed=1).save(generated)
     print(
         f"\nStems:      {separated.resolve()}\nPicture:    {picture.resolve()}\n"
         f"Generated:  {generated.resolve()} (this small model makes textures, not tunes)\n"
@@ -92,7 +93,14 @@ def draw(model: GMSDI, separated: Path, song: Song) -> Path:
             power = librosa.feature.melspectrogram(y=audio, sr=rate, n_mels=96)
             level = librosa.power_to_db(power, ref=1.0)
             librosa.display.specshow(
-                level, sr=rate, x_axis="time", y_axis="mel", vmin=-50, vmax=30, ax=axis
+                level,
+                sr=rate,
+                x_axis="time",
+                y_axis="mel",
+                vmin=-50,
+                vmax=30,
+                cmap="magma",
+                ax=axis,
             )
             axis.set_title(title, fontsize=10)
             axis.label_outer()

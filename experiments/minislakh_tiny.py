@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gmsdi_jax.config import ModelConfig, OptimizerConfig, TrainConfig
 from gmsdi_jax.data import WindowConfig
+from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.models import SpectralConfig
 
 
@@ -21,7 +22,11 @@ def config() -> TrainConfig:
     return TrainConfig(
         data=Path("shards"),
         out=Path("runs/minislakh_tiny"),
-        model=ModelConfig(network=SpectralConfig()),
+        model=ModelConfig(
+            network=SpectralConfig(),
+            # Chosen on validation songs when the run was done.
+            separation=SeparationConfig(method="direct", sigmas=(0.01, 0.03), exponent=1.5),
+        ),
         optimizer=OptimizerConfig(rate=1.5e-3, weight_decay=1e-3, ema=0.998),
         windows=WindowConfig(mixing=2 / 3, gain_db=(-3.0, 3.0), polarity=True),
         steps=7000,

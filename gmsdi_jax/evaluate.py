@@ -52,18 +52,15 @@ class Evaluation:
 
     def __str__(self) -> str:
         """The scorecard, and what the first method gains over each baseline, paired by song."""
-        first = self.methods[0]
+        first, total = self.methods[0], summarise(self.methods[0].rows)
         lines = [table(self.methods), ""]
         for other in self.methods[1:]:
             if other.name in ("silence", "mixture", "static"):
-                low, high = paired_interval(first.rows, other.rows)
-                gain = summarise(first.rows).overall - summarise(other.rows).overall
-                lines.append(
-                    f"{first.name} over {other.name}: {gain:+.2f} dB, 95 % interval over songs "
-                    f"{low:+.2f} to {high:+.2f}"
-                )
-        total = summarise(first.rows)
-        return "\n".join([*lines, f"{total.songs} songs, {total.windows} windows of 4 s"])
+                gain = total.overall - summarise(other.rows).overall
+                interval = "" if total.songs < 2 else _interval(first, other)
+                lines.append(f"{first.name} over {other.name}: {gain:+.2f} dB{interval}")
+        songs = "1 song" if total.songs == 1 else f"{total.songs} songs"
+        return "\n".join([*lines, f"{songs}, {total.windows} windows of 4 s"])
 
     def save(self, folder: Path) -> None:
         """Writes ``scorecard.md`` and ``scores.csv`` (a row per method, song, window and stem).
@@ -81,6 +78,11 @@ class Evaluation:
                     writer.writerows([method.name, *row] for row in method.rows)
         except OSError as error:
             raise OutputError(f"{folder}: cannot write the scores ({error.strerror})") from error
+
+
+def _interval(a: Method, b: Method) -> str:
+    low, high = paired_interval(a.rows, b.rows)
+    return f", 95 % interval over songs {low:+.2f} to {high:+.2f}"
 
 
 def evaluate(
@@ -239,6 +241,8 @@ def validator(
 ) -> Callable[[Params], dict[str, float]]:
     """A function of the weights: mean SI-SDR improvement on active stems, per stem and over all.
 
+    A stem that sounds in no window scores NaN and does not count.
+
     Args:
         model: the model under training.
         windows: validation windows with stems.
@@ -261,7 +265,9 @@ def validator(
         ]
         estimates = np.concatenate(parts)[..., 0]
         gains = si_sdr_improvement(estimates, references, windows.mixture[:, None, :, 0])
-        means = np.nanmean(np.where(windows.presence, gains, np.nan), axis=0)
-        return {"score": float(means.mean()), **dict(zip(labels, means.tolist(), strict=True))}
+        counts = windows.presence.sum(0)
+        sums = np.where(windows.presence, gains, 0).sum(0)
+        means = np.where(counts, sums / np.maximum(counts, 1), np.nan)
+        return {"score": float(np.nanmean(means)), **dict(zip(labels, means.tolist(), strict=True))}
 
     return validate

@@ -92,6 +92,8 @@ class SeparationConfig:
                 f"resamples is {self.resamples}, s_churn {self.s_churn}, sigmas {self.sigmas}: "
                 "take resamples >= 1, s_churn >= 0 and positive sigmas"
             )
+        if self.exponent <= 0:
+            raise ConfigError(f"exponent is {self.exponent}: take more than 0, such as 2 or 1")
 
     def evaluations(self, stems: int) -> int:
         """Network evaluations (rows) per window for `stems` texts, guidance branches counted."""

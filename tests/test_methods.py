@@ -82,6 +82,7 @@ def test_evaluations_by_hand():
     "settings",
     [
         {"method": "direct"},
+        {"method": "direct", "exponent": 1.0},
         {"method": "project"},
         {"method": "project", "weights": "local_power"},
         {"method": "project", "weights": "uniform"},
@@ -162,7 +163,8 @@ def test_guidance_points_away_from_the_null(keys, mixture):
         ({"s_churn": -1.0}, "s_churn -1.0"),
         ({"sigmas": ()}, r"sigmas \(\)"),
         ({"sigmas": (0.1, -0.1)}, "positive sigmas"),
-        ({"weights": "magic"}, "magic"),
+        ({"weights": "magic"}, r"'magic' is unknown: use shares, local_power, uniform"),
+        ({"exponent": 0.0}, "exponent is 0.0"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(settings, message):

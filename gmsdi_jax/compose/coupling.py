@@ -91,7 +91,7 @@ def stable_gamma(
     ``m = sources`` (sum); Euler is stable while ``m sigma (sigma - sigma_next) / gamma^2 <= 2``.
 
     From three sources on, ``difference`` also has a common mode that *grows*, at rate
-    ``(sources - 2) sigma / gamma^2``; only a prior tighter than that holds it, which no grid can check.
+    ``(sources - 2) sigma / gamma^2``; only a tighter prior holds it, which no grid can check.
 
     Raises:
         ConfigError: `gamma` is too small for the grid; the message names the smallest that is not.

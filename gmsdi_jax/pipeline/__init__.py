@@ -7,8 +7,15 @@
 The command line does the same through the same functions.
 """
 
-from gmsdi_jax.pipeline.gmsdi import GMSDI
+from gmsdi_jax.pipeline.gmsdi import GMSDI, GenerationConfig
 from gmsdi_jax.pipeline.result import Stems
 from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
 
-__all__ = ["GMSDI", "Stems", "WindowSeparator", "prompts_for", "separate_blocks"]
+__all__ = [
+    "GMSDI",
+    "GenerationConfig",
+    "Stems",
+    "WindowSeparator",
+    "prompts_for",
+    "separate_blocks",
+]

@@ -20,7 +20,7 @@ from gmsdi_jax.compose import guide, stable_gamma
 from gmsdi_jax.compose.coupling import Form
 from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.diffusion import adpm2, initial_noise, karras, sample
-from gmsdi_jax.errors import ConfigError, InputError
+from gmsdi_jax.errors import ConfigError, InputError, NumericsError
 from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.pipeline.result import Stems, file_name, save_info
 from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
@@ -48,7 +48,7 @@ class GenerationConfig:
     """Guidance scale; 1 is off."""
     form: Form = "difference"
     """Reading of the coupling: difference (the paper's text), sum, or mixture."""
-    gamma: float = 0.5
+    gamma: float = 2.0
     """Standard deviation of the coupling, full scale = 1."""
 
     def __post_init__(self):
@@ -198,6 +198,7 @@ class GMSDI:
                 for writer, part in zip(out, [*stems, residual], strict=True):
                     writer.write(part)
                 squares.add(audio, stems, residual)
+            on_progress(seconds, seconds)
         spent = time.perf_counter() - started
         info = {
             **self._info(separator, overlap, spent, seconds),
@@ -230,6 +231,7 @@ class GMSDI:
 
         Raises:
             ConfigError: an unknown stem or setting, or a coupling that the grid cannot follow.
+            NumericsError: the model answered NaN or infinity.
         """
         known = np.zeros((len(stems), self._samples(seconds), 1), np.float32)
         return self._draw(stems, known, np.zeros(len(stems), bool), seconds, config, seed)
@@ -253,7 +255,7 @@ class GMSDI:
             seed: of all noise.
 
         Raises:
-            InputError: a file cannot be used.
+            InputError: a file cannot be used, or an array is not ``[t 1]``.
             ConfigError: nothing to add or to go with, or as in `generate`.
         """
         if not known or not add:
@@ -263,6 +265,11 @@ class GMSDI:
             read(audio, rate, mono=True)[0] if isinstance(audio, str | Path) else audio
             for audio in known.values()
         ]
+        for stem, audio in zip(known, given, strict=True):
+            if audio.ndim != 2 or audio.shape[1] != 1 or not len(audio):
+                raise InputError(
+                    f"known stem {stem!r} must be mono samples [t 1], got {audio.shape}"
+                )
         seconds = max(len(audio) for audio in given) / rate if seconds is None else seconds
         length = self._samples(seconds)
         stacked = np.zeros((len(known) + len(add), length, 1), np.float32)
@@ -281,6 +288,8 @@ class GMSDI:
         seed: int,
     ) -> Stems:
         config = config or GenerationConfig()
+        if not stems:
+            raise ConfigError(f"name at least one stem; this model knows {', '.join(self.labels)}")
         if len({file_name(stem) for stem in stems}) < len(stems):
             raise ConfigError(f"stems {', '.join(stems)}: name every stem once")
         sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
@@ -305,6 +314,8 @@ class GMSDI:
 
         started = time.perf_counter()
         drawn = np.asarray(run(self.params, jax.random.key(seed), jnp.asarray(known)))
+        if not np.isfinite(drawn).all():
+            raise NumericsError("the model answered NaN: take more steps or a larger gamma")
         length = round(seconds * self.model.config.sample_rate)
         info = {
             "task": "accompany" if is_known.any() else "generate",

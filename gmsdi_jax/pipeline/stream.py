@@ -68,9 +68,11 @@ class WindowSeparator:
             seed: of all noise.
 
         Raises:
-            ConfigError: no stem, a stem twice, a name the model does not know, or `constrained` is
-                not among the stems.
+            ConfigError: no stem, a stem twice, a name the model does not know, `constrained` is not
+                among the stems, or no rows.
         """
+        if rows < 1:
+            raise ConfigError(f"rows is {rows}: take at least 1")
         self.model, self.config, self.stems = model, config, tuple(stems)
         self.rows, self.seed = rows, seed
         texts = _with_rest(model, stems)
@@ -136,7 +138,12 @@ def separate_blocks(
         channels: of the song.
         overlap: share of a window that the next one repeats, in [0, 1).
         on_window: called with the number of windows done.
+
+    Raises:
+        ConfigError: `overlap` is not in [0, 1).
     """
+    if not 0 <= overlap < 1:
+        raise ConfigError(f"overlap is {overlap}: take at least 0 and less than 1")
     config, k = separator.model.config, len(separator.stems)
     counted = _Counted(blocks)
     stream = windows(
@@ -160,8 +167,11 @@ def separate_blocks(
             done += 1
             on_window(done)
             yield block
-    if done:
-        rest = up(joined.finish(stream.frames), last=True)
+    if counted.frames:
+        # A few samples at a high rate may be none at the model's: then all is padding.
+        rest = np.zeros((k, 0, channels), np.float32)
+        if done:
+            rest = up(joined.finish(stream.frames), last=True)
         missing = counted.frames - returned
         rest = rest[:, :missing]
         yield np.pad(rest, ((0, 0), (0, missing - rest.shape[1]), (0, 0)))

@@ -19,7 +19,7 @@ SMALL = {
     "fft": 256,
     "fine_bins": 50,  # 129 bins: the last band is narrower than the others
     "width": 16,
-    "dilations": (1, 2),
+    "dilations": (2,),
     "components": 3,
 }
 

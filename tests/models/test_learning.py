@@ -29,7 +29,7 @@ UNET = UNet1dConfig(
     head_features=16,
 )
 SPECTRAL = SpectralConfig(
-    text_features=8, fft=256, fine_bins=64, width=32, dilations=(1, 2), components=3
+    text_features=8, fft=256, fine_bins=64, width=32, dilations=(1,), components=3
 )
 SIGMAS = jnp.asarray([0.05, 0.1, 0.2, 0.4], jnp.float32)
 

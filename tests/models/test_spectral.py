@@ -19,7 +19,7 @@ CONFIG = SpectralConfig(
     fft=256,
     fine_bins=50,  # 129 bins: the last of the 20 bands above holds 3 bins, not 4
     width=16,
-    dilations=(1, 2),
+    dilations=(1,),
     components=4,
 )
 SIGMAS = jnp.asarray([0.01, 0.1, 0.5], jnp.float32)

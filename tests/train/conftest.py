@@ -1,5 +1,6 @@
 """A model that trains in milliseconds, and batches in memory."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import ModelConfig, OptimizerConfig, TrainConfig
 from gmsdi_jax.models import SpectralConfig, TagsConfig
-from gmsdi_jax.types import Batch, Tokens
+from gmsdi_jax.train import loop, make_optimizer, make_step
+from gmsdi_jax.train.state import first_state
+from gmsdi_jax.types import Batch, Tokens, TrainState
 
 WINDOW = 512
 
@@ -78,7 +81,8 @@ def config(tmp_path: Path) -> Callable[..., TrainConfig]:
             "model": ModelConfig(
                 network=network, conditioner=TagsConfig(features=8), window=WINDOW
             ),
-            "optimizer": OptimizerConfig(rate=1e-2, warmup=2),
+            "optimizer": OptimizerConfig(rate=3e-2, warmup=2, ema=0.9),
+            "null": 0.5,
             "window": WINDOW,
             "batch": 4,
             "steps": 6,
@@ -92,10 +96,47 @@ def config(tmp_path: Path) -> Callable[..., TrainConfig]:
 
 
 @pytest.fixture(scope="session")
-def weights() -> Callable[[TrainConfig], Any]:
-    """First weights of a configuration, the same buffers never twice: steps donate them."""
+def made() -> dict[Any, Any]:
+    """What was made of a configuration once, for all tests: compiling takes seconds."""
+    return {}
 
-    def make(config: TrainConfig) -> Any:
-        return Model(config.model).init(jax.random.key(config.seed))
+
+def curve(config: TrainConfig) -> TrainConfig:
+    """The configuration without what leaves the training itself alone."""
+    here = Path()
+    return dataclasses.replace(
+        config, data=here, out=here, keep=1, wandb=None, log_every=1, save_every=1, eval_every=1
+    )
+
+
+@pytest.fixture(autouse=True)
+def made_once(made: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal configurations share one compiled step and their first weights (as copies)."""
+    init = Model.init
+
+    def init_once(model: Model, key: Any) -> Any:
+        name = model.config, tuple(np.asarray(jax.random.key_data(key)).tolist())
+        if name not in made:
+            made[name] = jax.tree.map(np.array, init(model, key))
+        return jax.tree.map(jnp.array, made[name])
+
+    def make_step_once(model: Model, config: TrainConfig, optimizer: Any) -> Any:
+        if curve(config) not in made:
+            made[curve(config)] = make_step(model, config, optimizer)
+        return made[curve(config)]
+
+    monkeypatch.setattr(Model, "init", init_once)
+    monkeypatch.setattr(loop, "make_step", make_step_once)
+
+
+@pytest.fixture
+def start(config: Callable[..., TrainConfig]) -> Callable[..., tuple[Any, TrainState]]:
+    """Makes the step function and the first state of a configuration."""
+
+    def make(**changes: Any) -> tuple[Any, TrainState]:
+        settings = config(**changes)
+        model, optimizer = Model(settings.model), make_optimizer(settings.optimizer, settings.steps)
+        state = first_state(model.init(jax.random.key(settings.seed)), optimizer)
+        return loop.make_step(model, settings, optimizer), state
 
     return make

@@ -83,13 +83,14 @@ def test_nothing_to_resume_from(checkpoints):
 
 
 def test_leftovers_of_a_killed_run_are_no_checkpoint(tmp_path):
-    """A folder that was being written when the process died is swept away, not restored."""
+    """A folder that was being written when the process died is not restored, nor in the way."""
     first = Checkpoints(tmp_path, keep=2)
     first.save(1, state_of(1), {})
     first.close()
-    leftover = tmp_path / "2.orbax-checkpoint-tmp"
-    (leftover / "state").mkdir(parents=True)
+    (tmp_path / "2.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
     again = Checkpoints(tmp_path, keep=2)
     assert again.latest == 1
+    again.save(2, state_of(2), {"step": 2})
     again.close()
-    assert not leftover.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert again.restore(state_of(0))[1] == {"step": 2}

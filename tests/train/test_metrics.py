@@ -104,7 +104,7 @@ def test_train_logs_to_weights_and_biases_if_asked(wandb, config, batches):
     """A run with `wandb` writes the same rows there and to metrics.jsonl."""
     from gmsdi_jax.train import train
 
-    settings = config(steps=3, wandb="project")
+    settings = config(wandb="project")
     train(settings, batches())
     rows = [call[1] for call in wandb if call[0] == "log"]
     assert rows == read_lines(settings.out / "metrics.jsonl")

@@ -39,7 +39,7 @@ def test_no_warmup_starts_at_the_rate():
 
 @pytest.mark.parametrize(("clip", "same"), [(1.0, True), (1e6, False)])
 def test_gradients_are_clipped(clip, same):
-    """A spike of the gradient counts as one of norm `clip`: the step after it is an ordinary one."""
+    """A spike of the gradient counts as one of norm `clip`: the steps after it are ordinary."""
     spike = [1.0] * 5 + [1000.0] + [1.0] * 4
     config = OptimizerConfig(rate=0.3, warmup=0, decay=0.1, clip=clip)
     found = rates(config, 10, spike)

@@ -1,0 +1,231 @@
+"""The model as a user holds it: arrays and files in, stems that sum to them out."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gmsdi_jax.audio import read, write
+from gmsdi_jax.config import ModelConfig
+from gmsdi_jax.errors import ConfigError, InputError, NumericsError, UnavailableError
+from gmsdi_jax.methods import SeparationConfig
+from gmsdi_jax.models import TagsConfig, UNet1dConfig
+from gmsdi_jax.pipeline import GMSDI, GenerationConfig
+from gmsdi_jax.weights import save_model
+
+LABELS = ("Bass", "Drums", "Guitar", "Piano")
+QUICK = SeparationConfig(sigmas=(0.1,))
+DRAW = GenerationConfig(steps=12, gamma=1.0)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (22050, 1), (48000, 1)])
+def test_stems_and_residual_sum_to_the_song(model, song, rate, channels):
+    """At the song's own rate, length and channels, for lengths that are no multiple of anything."""
+    audio = song(9001, channels)
+    result = model.separate(audio, config=QUICK, sample_rate=rate)
+    assert tuple(result.stems) == LABELS
+    assert result.sample_rate == rate
+    for part in (*result.stems.values(), result.residual):
+        assert (part.shape, part.dtype) == (audio.shape, np.float32)
+    assert_allclose(result.mix + result.residual, audio, atol=5e-7)
+    if rate == 22050:  # all stems are there and nothing was resampled: nothing is left
+        assert np.abs(result.residual).max() < 1e-5
+
+
+def test_the_models_rate_is_assumed_and_its_method_used(model, song):
+    """An array without a rate is at the model's; without a config the model's own separation."""
+    result = model.separate(song(3000))
+    assert result.sample_rate == 22050
+    assert result.info["settings"]["method"] == model.model.config.separation.method
+    assert result.info["evaluations_per_window"] == 4 * 3
+
+
+def test_the_seed_decides_the_noise(model, song):
+    """Equal seeds give equal stems, other seeds others."""
+    audio = song(3000)
+    first, again, other = (
+        model.separate(audio, ["Bass"], QUICK, seed=s).stems["Bass"] for s in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-5
+
+
+def test_one_stem_alone_is_that_stem_against_the_rest(model, song):
+    """Asking for Bass asks for Bass and for all others as one text, which is the residual.
+
+    Asking for all four is another question: the read-out of Bass is the same, but it shares the
+    mixture with three answers instead of one, so the stem differs.
+    """
+    audio, rest = song(6000), "Drums, Guitar, Piano"
+    alone = model.separate(audio, ["Bass"], QUICK)
+    pair = model.separate(audio, ["Bass", rest], QUICK)
+    everything = model.separate(audio, None, QUICK)
+    assert_allclose(alone.stems["Bass"], pair.stems["Bass"], atol=2e-6)
+    assert_allclose(alone.residual, pair.stems[rest], atol=5e-6)
+    assert np.abs(alone.stems["Bass"] - everything.stems["Bass"]).max() > 1e-4
+
+
+def test_stems_come_in_the_order_asked_for(model, song):
+    """Names in another order or case give the same stems under the names that were used."""
+    audio = song(6000)
+    first = model.separate(audio, LABELS, QUICK).stems
+    second = model.separate(audio, ("piano", "Drums", "BASS", "Guitar"), QUICK).stems
+    assert list(second) == ["piano", "Drums", "BASS", "Guitar"]
+    assert_allclose(second["piano"], first["Piano"], atol=1e-6)
+    assert_allclose(second["BASS"], first["Bass"], atol=1e-6)
+
+
+def test_file_and_memory_agree(model, song, tmp_path):
+    """`separate_file` writes what `separate` returns, and says how well it sums."""
+    path = tmp_path / "a song.wav"
+    write(path, song(30_000, 2), 44100)
+    result = model.separate(path, ["Bass", "Guitar, Piano"], QUICK, overlap=0.5)
+    separator = model.separator(["Bass", "Guitar, Piano"], QUICK)
+    told = []
+    info = model.separate_file(
+        path, tmp_path / "out", separator, overlap=0.5, on_progress=lambda *t: told.append(t)
+    )
+    parts = {**result.stems, "residual": result.residual}
+    for name, expected in parts.items():
+        file = {"Guitar, Piano": "guitar-piano", "Bass": "bass"}.get(name, name)
+        found, rate = read(tmp_path / "out" / f"{file}.wav")
+        assert rate == 44100
+        assert_allclose(found, expected, atol=1e-6)
+    assert (tmp_path / "out" / "gmsdi.json").read_text() == json.dumps(info, indent=2) + "\n"
+    assert (info["frames"], info["channels"], info["sample_rate"]) == (30_000, 2, 44100)
+    assert info["input"] == "a song.wav"
+    assert info["sum_error_dbfs"] < -120
+    power = [np.mean(np.square(a, dtype=np.float64)) for a in (result.residual, song(30_000, 2))]
+    assert_allclose(info["residual_db"], 10 * np.log10(power[0] / power[1]), atol=0.06)
+    seconds = 30_000 / 44100
+    assert told[-1] == (seconds, seconds)
+    assert len(told) == 7 + 1  # 15000 samples of the model, 4096 at a time, every 2048; the end
+    assert told == sorted(told)
+
+
+def test_results_are_saved_with_their_provenance(model, song, tmp_path):
+    """Stems, residual and gmsdi.json; without a residual the mix."""
+    result = model.separate(song(3000), ["Bass", "Guitar, Piano"], QUICK)
+    paths = result.save(tmp_path)
+    names = ["bass.wav", "guitar-piano.wav", "residual.wav", "gmsdi.json"]
+    assert [path.name for path in paths] == names
+    info = json.loads(paths[-1].read_text())
+    assert (info["task"], info["model"], info["seed"]) == ("separate", "tiny", 0)
+    assert_array_equal(read(paths[0])[0], result.stems["Bass"])
+
+
+@pytest.mark.parametrize("shape", [(0, 1), (100,), (1, 2, 3)])
+def test_a_song_is_samples_by_channels(model, shape):
+    """Anything but [t c] with a sample in it is an InputError that tells the shape."""
+    with pytest.raises(InputError, match=r"must be an array \[t c\]"):
+        model.separate(np.zeros(shape, np.float32))
+
+
+def test_a_model_on_disk_is_the_model(model, song, tmp_path):
+    """from_pretrained gives the same stems, and a name and a digest for provenance."""
+    save_model(tmp_path / "mine", model.model.config, model.params)
+    again = GMSDI.from_pretrained(tmp_path / "mine")
+    audio = song(3000)
+    first, second = (m.separate(audio, ["Bass"], QUICK) for m in (model, again))
+    assert_array_equal(first.stems["Bass"], second.stems["Bass"])
+    assert second.info["model"] == "mine"
+    assert len(second.info["model_sha256"]) == 64
+    with pytest.raises(UnavailableError, match=r"no config.json"):
+        GMSDI.from_pretrained(tmp_path)
+
+
+def test_generation_follows_text_seed_and_length(model):
+    """As many stems as prompts, of the length asked for; the seed decides them."""
+    first, again, other = (model.generate(["Bass", "Drums"], 0.3, DRAW, seed=s) for s in (0, 0, 1))
+    assert list(first.stems) == ["Bass", "Drums"]
+    for name, stem in first.stems.items():
+        assert stem.shape == (round(0.3 * 22050), 1)
+        assert np.isfinite(stem).all()
+        assert_array_equal(stem, again.stems[name])
+        assert np.abs(stem - other.stems[name]).max() > 1e-3
+    assert np.abs(first.stems["Bass"] - first.stems["Drums"]).max() > 1e-3
+    assert first.residual is None
+    assert (first.info["task"], first.info["known"], first.info["seed"]) == ("generate", [], 0)
+
+
+@pytest.mark.parametrize("form", ["sum", "mixture"])
+def test_forms_of_coupling_are_different_models(model, form):
+    """The three readings of the paper draw different stems from the same noise."""
+    config = GenerationConfig(steps=12, gamma=1.0, form=form)
+    first, second = (model.generate(["Bass", "Drums"], 0.1, c) for c in (DRAW, config))
+    assert np.isfinite(second.mix).all()
+    assert np.abs(first.mix - second.mix).max() > 0.2 * first.mix.std()
+
+
+def test_accompaniment_keeps_what_it_is_given(model, song, tmp_path):
+    """Known stems, from an array or a file at another rate, come back; the new one is drawn."""
+    bass = song(4000)
+    write(tmp_path / "drums.wav", song(8000, 2, seed=1), 44100)
+    result = model.accompany(
+        {"Bass": bass, "Drums": tmp_path / "drums.wav"}, ["Piano"], DRAW, seed=3
+    )
+    assert list(result.stems) == ["Bass", "Drums", "Piano"]
+    assert_allclose(result.stems["Bass"], bass, atol=1e-6)
+    drums, _ = read(tmp_path / "drums.wav", 22050, mono=True)
+    assert_allclose(result.stems["Drums"], drums, atol=1e-6)
+    assert result.stems["Piano"].shape == (4000, 1)
+    assert np.abs(result.stems["Piano"]).max() > 1e-3
+    assert result.info["task"] == "accompany"
+    assert result.info["known"] == ["Bass", "Drums"]
+
+
+def test_accompaniment_may_be_longer_than_what_it_goes_with(model, song):
+    """After the end of a known stem there is silence in it."""
+    bass = song(1000)
+    stems = model.accompany({"Bass": bass}, ["Drums"], DRAW, seconds=2000 / 22050).stems
+    assert_allclose(stems["Bass"][:1000], bass, atol=1e-6)
+    assert_allclose(stems["Bass"][1000:], 0, atol=1e-6)
+    assert stems["Drums"].shape == (2000, 1)
+
+
+def test_lengths_are_rounded_up_to_what_the_network_needs():
+    """A U-Net draws whole patches; what was not asked for is cut off again."""
+    network = UNet1dConfig.tiny(8)
+    config = ModelConfig(network=network, conditioner=TagsConfig(features=8), window=256)
+    assert GMSDI(config, {})._samples(300 / 22050) == 512
+    assert GMSDI(config, {})._samples(512 / 22050) == 512
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.generate([]), "name at least one stem"),
+        (lambda m: m.generate(["Bass", "bass"]), "name every stem once"),
+        (lambda m: m.generate(["Violin"]), "'violin' is unknown"),
+        (lambda m: m.generate(["Bass"], 0), "seconds is 0"),
+        (lambda m: m.generate(["Bass"], 61), "at most 60"),
+        (lambda m: m.accompany({}, ["Bass"]), "at least one known stem"),
+        (lambda m: m.accompany({"Bass": np.ones((9, 1))}, []), "one to add"),
+        (lambda m: m.accompany({"Bass": np.ones((9, 1))}, ["Bass"]), "name every stem once"),
+        (lambda m: GenerationConfig(steps=1), "steps is 1"),
+        (
+            lambda m: m.generate(["Bass", "Drums"], 0.1, GenerationConfig(gamma=0.01)),
+            "gamma is too small for coupling form 'difference' on this grid of 100 steps",
+        ),
+    ],
+)
+def test_wishes_that_cannot_be_drawn_are_refused(model, call, message):
+    """Before anything is computed, with the value and what is allowed."""
+    with pytest.raises(ConfigError, match=message):
+        call(model)
+
+
+@pytest.mark.parametrize("shape", [(100,), (100, 2), (0, 1)])
+def test_known_stems_are_mono_samples(model, shape):
+    """A known stem of another shape is an InputError that names it."""
+    with pytest.raises(InputError, match=r"known stem 'Bass' must be mono samples \[t 1\]"):
+        model.accompany({"Bass": np.ones(shape, np.float32)}, ["Drums"], DRAW)
+
+
+def test_a_draw_of_nan_is_an_error(model):
+    """A model that answers NaN does not return it as music."""
+    broken = GMSDI(model.model.config, jax.tree.map(lambda leaf: leaf * np.nan, model.params))
+    with pytest.raises(NumericsError, match="answered NaN"):
+        broken.generate(["Bass", "Drums"], 0.1, DRAW)
