@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= auto
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -32,7 +33,7 @@ demo: setup  ## separate the example song and listen to the result
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: setup  ## the fast tests, on the CPU; ARGS="-k name" picks some
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: setup  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q --slow -m slow $(ARGS)

@@ -113,6 +113,8 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise ConfigError(f"protocol {protocol!r} is unknown: use {' or '.join(PROTOCOLS)}")
     separators = {name: model.separator(None, c, rows=rows) for name, c in methods.items()}
+    for separator in separators.values():
+        separator.compile()  # not part of the real-time factor
     rate, labels = model.model.config.sample_rate, model.labels
     scores: dict[str, list[WindowScore]] = {}
     spent, seconds = dict.fromkeys(methods, 0.0), 0.0

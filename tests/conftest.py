@@ -11,6 +11,8 @@ from collections.abc import Iterator
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("NPROC", "2")  # XLA's thread pool: the same on a laptop and on a big machine
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests compile much and compute little: a third of the time goes without XLA's optimizer.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("WANDB_MODE", "disabled")
 
 import jax
