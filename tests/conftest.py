@@ -6,6 +6,7 @@ which is why this file sets them when it is imported.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -14,6 +15,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 # Tests compile much and compute little: a third of the time goes without XLA's optimizer.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("WANDB_MODE", "disabled")
+# Many tests compile the same functions: the second one finds the first one's work on disk, also in
+# another process, which inherits these variables.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="gmsdi-compiled-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 import numpy as np
