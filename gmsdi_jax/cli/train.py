@@ -20,7 +20,7 @@ from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_split, training_batches
-from gmsdi_jax.errors import ConfigError, GMSDIError
+from gmsdi_jax.errors import ConfigError, GMSDIError, InputError
 from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
 from gmsdi_jax.train import train as run
 
@@ -68,9 +68,19 @@ def train(arguments: Sequence[str], console: Console) -> int:
         console.say("stopped: the same command with --resume goes on from the last checkpoint")
         raise
     if validate:
-        static.save(config.out / "best" / STATIC, fit_static(split, length=config.window))
+        _save_static(config, split, console)
     print(config.out, flush=True)
     return 0
+
+
+def _save_static(config: TrainConfig, split: Split, console: Console) -> None:
+    """The static baseline beside the best model, where the data's label sets determine it."""
+    try:
+        spectra = fit_static(split, length=config.window)
+    except InputError as error:
+        console.say(f"no static baseline: {error}")
+    else:
+        static.save(config.out / "best" / STATIC, spectra)
 
 
 def load_experiment(path: Path) -> TrainConfig:
