@@ -4,6 +4,9 @@ The probability-flow ODE is ``dx/dsigma = (x - D(x, sigma)) / sigma``. A step ta
 ``sigma`` to ``sigma_next``; stochasticity beyond the ancestral step is a wrapper (`churn`,
 `resample`), not a flag of each step. One random key per window makes a window's result independent
 of the batch around it.
+
+Every step has the signature of `gmsdi_jax.types.Step`: keys ``[b]``, a denoiser, the state
+``[b *x]`` in audio units, and two scalar noise levels (full scale = 1); it returns the new state.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Checkpoints of a run: state and position in the data, written by Orbax, complete or absent.
 
-A process killed at any moment leaves the last finished checkpoint; what it was writing is removed
-at the next start.
+A process killed at any moment leaves the last finished checkpoint; what it was writing is never
+restored, and Orbax sweeps it away in the background of the next run.
 """
 
 from pathlib import Path
