@@ -19,6 +19,7 @@ of the paper becomes an addition. A sampler sees only `Denoiser`, so a task is a
 denoisers to denoisers.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
@@ -102,6 +103,16 @@ class Step(Protocol):
     ) -> Float[Array, "b *x"]:
         """The state at ``sigma_next``; noise levels are standard deviations, full scale = 1."""
         ...
+
+
+class MultiStep(NamedTuple):
+    """A solver that remembers earlier answers: a step that hands its memory to the next one."""
+
+    init: Callable[[Float[Array, "b *x"]], PyTree]
+    """From the first state to an empty memory."""
+    step: Callable[..., tuple[Float[Array, "b *x"], PyTree]]
+    """As `Step`, with the memory after the state: ``(keys, denoise, x, memory, sigma, sigma_next)``
+    to the next state and memory."""
 
 
 class TrainState(NamedTuple):

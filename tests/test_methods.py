@@ -163,7 +163,7 @@ def test_guidance_points_away_from_the_null(keys, mixture):
         ({"s_churn": -1.0}, "s_churn -1.0"),
         ({"sigmas": ()}, r"sigmas \(\)"),
         ({"sigmas": (0.1, -0.1)}, "positive sigmas"),
-        ({"weights": "magic"}, r"'magic' is unknown: use shares, local_power, uniform"),
+        ({"weights": "magic"}, r"'magic' is unknown: use shares, local_power, corrected, uniform"),
         ({"exponent": 0.0}, "exponent is 0.0"),
     ],
 )

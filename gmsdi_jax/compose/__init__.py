@@ -6,15 +6,32 @@ One theorem specifies every rule here: a composed denoiser equals Tweedie's form
 models.
 """
 
-from gmsdi_jax.compose.allocation import Allocation, local_power, shares, uniform, wiener
-from gmsdi_jax.compose.constraints import clamp, complete, dirac, gaussian, project
+from gmsdi_jax.compose.allocation import (
+    Allocation,
+    BinAllocation,
+    local_power,
+    shares,
+    uniform,
+    wiener,
+)
+from gmsdi_jax.compose.constraints import (
+    clamp,
+    complete,
+    dirac,
+    gaussian,
+    project,
+    project_by_covariance,
+)
 from gmsdi_jax.compose.coupling import couple, proportional, stable_gamma
+from gmsdi_jax.compose.draws import uncertainty
 from gmsdi_jax.compose.guidance import guide
-from gmsdi_jax.compose.sources import per_source, stack_texts
+from gmsdi_jax.compose.sources import coloured, per_source, stack_texts, with_other
 
 __all__ = [
     "Allocation",
+    "BinAllocation",
     "clamp",
+    "coloured",
     "complete",
     "couple",
     "dirac",
@@ -23,10 +40,13 @@ __all__ = [
     "local_power",
     "per_source",
     "project",
+    "project_by_covariance",
     "proportional",
     "shares",
     "stable_gamma",
     "stack_texts",
+    "uncertainty",
     "uniform",
     "wiener",
+    "with_other",
 ]

@@ -5,13 +5,18 @@ from the posterior covariances, ``W_k = C_k (sum_j C_j)^-1``; here they are read
 the time-frequency plane, which costs no network call.
 
 * `local_power` takes ``C_k = P_k sigma^2 / (P_k + sigma^2)``, the posterior variance of a Gaussian
-  bin of power ``P_k``, with ``P_k`` the smoothed power of the current answer. On a weak prior it
-  starves sources: an answer near zero yields a weight near zero, which feeds itself.
+  bin of power ``P_k``, with ``P_k`` read off the current answer. On a weak prior it starves
+  sources: an answer near zero yields a weight near zero, which feeds itself.
 * `shares` fixes the weights from a reference, such as the direct read-out of the mixture. Nothing
   feeds itself.
 * `uniform` is plain null-space projection: consistent, but it gives every source the same part.
+
+Where ``C_k`` is known, so is the posterior covariance of the sources given their sum,
+``C - C (sum C)^-1 C``: `BinAllocation.spread` draws from it, for decoupled annealing.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import jax
@@ -45,6 +50,114 @@ def uniform(
     return jnp.broadcast_to(residual[:, None] / answer.shape[1], answer.shape)
 
 
+@dataclass(frozen=True)
+class BinAllocation:
+    """An allocation by the variance of every source in every time-frequency bin."""
+
+    variance: Callable[[Float[Array, "b k t c"], Float[Array, ""]], Float[Array, "b k c n f"]]
+    """From the answers and sigma to variances, of which only the ratios matter to the split."""
+    size: int
+    """STFT size in samples; the hop is a quarter of it."""
+
+    def __call__(
+        self,
+        answer: Float[Array, "b k t c"],
+        residual: Float[Array, "b t c"],
+        sigma: Float[Array, ""],
+    ) -> Float[Array, "b k t c"]:
+        """`residual` split in proportion to the variances, bin by bin."""
+        variance = self.variance(answer, sigma)
+        weights = variance / variance.sum(1, keepdims=True)
+        parts = apply_gain(weights, spectrum(residual, self.size)[:, None])
+        return signal(parts, self.size, residual.shape[1])
+
+    def spread(
+        self,
+        noise: Float[Array, "b k t c"],
+        answer: Float[Array, "b k t c"],
+        sigma: Float[Array, ""],
+    ) -> Float[Array, "b k t c"]:
+        """Unit white `noise` given the covariance ``C - C (sum C)^-1 C``: its sources sum to 0."""
+        variance = self.variance(answer, sigma)
+        free = apply_gain(jnp.sqrt(variance), spectrum(noise, self.size))
+        total = apply_gain(variance / variance.sum(1, keepdims=True), free.sum(1, keepdims=True))
+        return signal(free - total, self.size, answer.shape[2])
+
+
+def local_power(
+    size: int = 1024,
+    frames: int = 3,
+    bins: int = 3,
+    *,
+    corrected: bool = False,
+    floor: Float[Array, "b k t c"] | None = None,
+) -> BinAllocation:
+    """Weights from the smoothed local power of the current answers (see the module docstring).
+
+    The answer of a Gaussian bin of power P has itself the power ``Q = P^2 / (P + sigma^2)``, far
+    below P at high sigma. `corrected` inverts this, ``P = (Q + sqrt(Q^2 + 4 Q sigma^2)) / 2``;
+    without it P is taken to be Q.
+
+    Args:
+        size: STFT size in samples; the hop is a quarter of it.
+        frames: smoothing over time, an odd number of STFT frames.
+        bins: smoothing over frequency, an odd number of bins.
+        corrected: whether the shrinkage of the answer's power is undone.
+        floor: stems whose local power is the least that a source is taken to have.
+    """
+    least = _FLOOR if floor is None else smooth_power(floor, size, frames, bins) + _FLOOR
+
+    def variance(
+        answer: Float[Array, "b k t c"], sigma: Float[Array, ""]
+    ) -> Float[Array, "b k c n f"]:
+        power = smooth_power(answer, size, frames, bins)
+        if corrected:
+            power = (power + jnp.sqrt(power**2 + 4 * power * sigma**2)) / 2
+        power = jnp.maximum(power, least)
+        return power * sigma**2 / (power + sigma**2)
+
+    return BinAllocation(variance, size)
+
+
+def shares(
+    reference: Float[Array, "b k t c"] | Float[Array, "b n k t c"],
+    size: int = 1024,
+    frames: int = 3,
+    bins: int = 3,
+    exponent: float = 2.0,
+) -> BinAllocation:
+    """Fixed weights: the smoothed shares of `reference`, for instance a direct read-out.
+
+    Several draws ``[b n k t c]`` as a reference give the shares of their mean power. `exponent` is
+    that of the amplitudes: 2 gives shares of power (Wiener), 1 of amplitude.
+    """
+    power = smooth_power(reference, size, frames, bins)
+    power = (power if reference.ndim == 4 else power.mean(1)) + _FLOOR
+    return BinAllocation(lambda answer, sigma: power ** (exponent / 2), size)
+
+
+def wiener(
+    stems: Float[Array, "b k t c"] | Float[Array, "b n k t c"],
+    mixture: Float[Array, "b t c"],
+    size: int = 1024,
+    frames: int = 3,
+    bins: int = 3,
+    exponent: float = 2.0,
+    iterations: int = 1,
+) -> Float[Array, "b k t c"]:
+    """The mixture filtered by the shares of `stems`: stems that sum to the mixture.
+
+    SI-SDR rewards the posterior mean while a sampler returns a draw; the Wiener filter built from
+    one draw, or from the mean power of n draws ``[b n k t c]``, is a cheap way back towards the
+    mean. Further `iterations` build the filter from its own result, as norbert's EM does.
+    """
+    for _ in range(iterations):
+        split = shares(stems, size, frames, bins, exponent)
+        like = jnp.broadcast_to(mixture[:, None], stems.shape[:1] + stems.shape[-3:])
+        stems = split(like, mixture, jnp.zeros((), mixture.dtype))
+    return stems
+
+
 def smooth(power: Float[Array, "*b n f"], frames: int, bins: int) -> Float[Array, "*b n f"]:
     """The running mean over ``frames x bins`` (odd numbers) cells; edges repeat."""
     lead = (1,) * (power.ndim - 2)
@@ -61,76 +174,19 @@ def smooth(power: Float[Array, "*b n f"], frames: int, bins: int) -> Float[Array
     return total / (frames * bins)
 
 
-def _spectrum(x: Float[Array, "*b t c"], size: int) -> Array:
+def smooth_power(
+    x: Float[Array, "*b t c"], size: int, frames: int, bins: int
+) -> Float[Array, "*b c n f"]:
+    """The local power of `x`: the squared magnitude of its STFT, smoothed."""
+    z = spectrum(x, size)
+    return smooth(z.real**2 + z.imag**2, frames, bins)
+
+
+def spectrum(x: Float[Array, "*b t c"], size: int) -> Array:
+    """The STFT ``[*b c n f]`` with a hop of a quarter of `size` samples."""
     return stft(jnp.moveaxis(x, -1, -2), size, size // 4)
 
 
-def _signal(z: Array, size: int, length: int) -> Float[Array, "*b t c"]:
+def signal(z: Array, size: int, length: int) -> Float[Array, "*b t c"]:
+    """The inverse of `spectrum`."""
     return jnp.moveaxis(istft(z, size, size // 4, length), -2, -1)
-
-
-def _split(
-    variance: Float[Array, "b k c n f"], signal: Float[Array, "b t c"], size: int
-) -> Float[Array, "b k t c"]:
-    """`signal` split in proportion to `variance`, bin by bin."""
-    weights = variance / variance.sum(1, keepdims=True)
-    parts = apply_gain(weights, _spectrum(signal, size)[:, None])
-    return _signal(parts, size, signal.shape[1])
-
-
-def local_power(size: int = 1024, frames: int = 3, bins: int = 3) -> Allocation:
-    """Weights from the smoothed local power of the current answers (see the module docstring).
-
-    Args:
-        size: STFT size in samples; the hop is a quarter of it.
-        frames: smoothing over time, an odd number of STFT frames.
-        bins: smoothing over frequency, an odd number of bins.
-    """
-
-    def allocate(
-        answer: Float[Array, "b k t c"], residual: Float[Array, "b t c"], sigma: Float[Array, ""]
-    ) -> Float[Array, "b k t c"]:
-        power = smooth(jnp.abs(_spectrum(answer, size)) ** 2, frames, bins) + _FLOOR
-        return _split(power * sigma**2 / (power + sigma**2), residual, size)
-
-    return allocate
-
-
-def shares(
-    reference: Float[Array, "b k t c"],
-    size: int = 1024,
-    frames: int = 3,
-    bins: int = 3,
-    exponent: float = 2.0,
-) -> Allocation:
-    """Fixed weights: the smoothed shares of `reference`, for instance a direct read-out.
-
-    `exponent` is that of the amplitudes: 2 gives shares of power (Wiener), 1 of amplitude.
-    """
-    power = smooth(jnp.abs(_spectrum(reference, size)) ** 2, frames, bins) + _FLOOR
-    power = power ** (exponent / 2)
-
-    def allocate(
-        answer: Float[Array, "b k t c"], residual: Float[Array, "b t c"], sigma: Float[Array, ""]
-    ) -> Float[Array, "b k t c"]:
-        del answer, sigma
-        return _split(power, residual, size)
-
-    return allocate
-
-
-def wiener(
-    stems: Float[Array, "b k t c"],
-    mixture: Float[Array, "b t c"],
-    size: int = 1024,
-    frames: int = 3,
-    bins: int = 3,
-    exponent: float = 2.0,
-) -> Float[Array, "b k t c"]:
-    """The mixture filtered by the shares of `stems`: stems that sum to the mixture.
-
-    SI-SDR rewards the posterior mean while a sampler returns one draw; the Wiener filter built from
-    a draw is a cheap way back towards the mean.
-    """
-    split = shares(stems, size, frames, bins, exponent)
-    return split(stems, mixture, jnp.zeros((), mixture.dtype))

@@ -1,8 +1,13 @@
-"""From one model of mixtures to independent sources: the same denoiser, one text per source."""
+"""From one model of mixtures to independent sources: the same denoiser, one text per source.
+
+A source may be a group of instruments (GMSDI eq. 11): its text then names all of them.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gmsdi_jax.compose.allocation import signal, smooth_power, spectrum
+from gmsdi_jax.stft import apply_gain
 from gmsdi_jax.types import Denoiser, Text, TextDenoiser
 
 
@@ -40,3 +45,37 @@ def per_source(denoise: TextDenoiser, texts: Text) -> Denoiser:
         return denoise(x.reshape(b * k, *x.shape[2:]), sigma, flat).reshape(x.shape)
 
     return joint
+
+
+def with_other(joint: Denoiser, other: Denoiser) -> Denoiser:
+    """The sources of `joint` and, last, one more that `other` (of ``[b t c]``) denoises.
+
+    For mixtures that hold more than was named: what no text explains has somewhere to go.
+    """
+
+    def denoise(x: Float[Array, "b k t c"], sigma: Float[Array, ""]) -> Float[Array, "b k t c"]:
+        named, last = joint(x[:, :-1], sigma), other(x[:, -1], sigma)
+        return jnp.concatenate([named, last[:, None]], axis=1)
+
+    return denoise
+
+
+def coloured(
+    reference: Float[Array, "b t c"],
+    share: float,
+    size: int = 1024,
+    frames: int = 9,
+    bins: int = 9,
+) -> Denoiser:
+    """A prior without a network: Gaussian noise with `share` of the local power of `reference`.
+
+    Its denoiser is a Wiener filter, ``P / (P + sigma^2)`` in every time-frequency bin. With the
+    mixture as the reference it serves as the `other` of `with_other`.
+    """
+    power = share * smooth_power(reference, size, frames, bins)
+
+    def denoise(x: Float[Array, "b t c"], sigma: Float[Array, ""]) -> Float[Array, "b t c"]:
+        filtered = apply_gain(power / (power + sigma**2), spectrum(x, size))
+        return signal(filtered, size, x.shape[1])
+
+    return denoise

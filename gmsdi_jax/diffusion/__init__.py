@@ -6,13 +6,25 @@ Nothing here knows of music, text or sources: see `gmsdi_jax.compose` for those.
 from gmsdi_jax.diffusion.loss import denoising_loss, loss_weight
 from gmsdi_jax.diffusion.precondition import precondition, scalings
 from gmsdi_jax.diffusion.sample import initial_noise, sample
-from gmsdi_jax.diffusion.sigmas import karras, lognormal
-from gmsdi_jax.diffusion.steps import adpm2, churn, euler, euler_ancestral, heun, resample
+from gmsdi_jax.diffusion.sigmas import GRIDS, karras, lognormal
+from gmsdi_jax.diffusion.steps import (
+    adpm2,
+    churn,
+    daps,
+    dpmpp_2m,
+    euler,
+    euler_ancestral,
+    heun,
+    resample,
+)
 
 __all__ = [
+    "GRIDS",
     "adpm2",
     "churn",
+    "daps",
     "denoising_loss",
+    "dpmpp_2m",
     "euler",
     "euler_ancestral",
     "heun",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gmsdi_jax.diffusion.steps import fold, window_noise
-from gmsdi_jax.types import Denoiser, Step
+from gmsdi_jax.types import Denoiser, MultiStep, Step
 
 _START = 2**31 - 1  # folded into a window's key for its first noise: no step has this number
 
@@ -20,7 +20,7 @@ def initial_noise(
 def sample(
     keys: Key[Array, " b"],
     denoise: Denoiser,
-    step: Step,
+    step: Step | MultiStep,
     sigmas: Float[Array, " n"],
     x: Float[Array, "b *x"],
 ) -> Float[Array, "b *x"]:
@@ -33,11 +33,19 @@ def sample(
         sigmas: falling noise levels; only the last may be 0.
         x: the noisy state at ``sigmas[0]``, for instance `initial_noise`.
     """
+    solver = step if isinstance(step, MultiStep) else _forgetful(step)
 
-    def body(x, level):
+    def body(state, level):
         number, sigma, sigma_next = level
-        return step(fold(keys, number), denoise, x, sigma, sigma_next), None
+        return solver.step(fold(keys, number), denoise, *state, sigma, sigma_next), None
 
     sigmas = sigmas.astype(x.dtype)
     levels = (jnp.arange(sigmas.shape[0] - 1), sigmas[:-1], sigmas[1:])
-    return jax.lax.scan(body, x, levels)[0]
+    return jax.lax.scan(body, (x, solver.init(x)), levels)[0][0]
+
+
+def _forgetful(step: Step) -> MultiStep:
+    def forget(keys, denoise, x, memory, sigma, sigma_next):
+        return step(keys, denoise, x, sigma, sigma_next), memory
+
+    return MultiStep(lambda x: (), forget)

@@ -34,6 +34,16 @@ def karras(
     return jnp.append(levels, 0.0) if to_zero else levels
 
 
+GRIDS = {
+    "msdm": {"sigma_min": 1e-4, "sigma_max": 1.0, "rho": 7.0},
+    "msdm-generation": {"sigma_min": 1e-4, "sigma_max": 20.0, "rho": 7.0},
+    "adp": {"sigma_min": 1e-4, "sigma_max": 3.0, "rho": 9.0, "to_zero": False},
+    "edm": {"sigma_min": 2e-3, "sigma_max": 80.0, "rho": 7.0},
+}
+"""The published grids, as arguments of `karras`: MSDM's separation and generation,
+audio-diffusion-pytorch's default (it stops at sigma_min), EDM's (for images of unit scale)."""
+
+
 def lognormal(
     key: Key[Array, ""], shape: tuple[int, ...], mean: float = -3.0, std: float = 1.0
 ) -> Float[Array, "*shape"]:

@@ -10,12 +10,13 @@ Every step has the signature of `gmsdi_jax.types.Step`: keys ``[b]``, a denoiser
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from gmsdi_jax.types import Denoiser, Step
+from gmsdi_jax.types import Denoiser, MultiStep, Step
 
 
 def window_noise(keys: Key[Array, " b"], x: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
@@ -67,16 +68,67 @@ def euler_ancestral(keys, denoise, x, sigma, sigma_next):
 def adpm2(rho: float = 1.0) -> Step:
     """Ancestral DPM-2 of audio-diffusion-pytorch: midpoint ``((s^(1/rho) + d^(1/rho)) / 2)^rho``.
 
-    rho = 1, the paper lineage's default, is the arithmetic midpoint; k-diffusion's
-    ``sample_dpm_2_ancestral`` uses the geometric one, the limit of large rho.
+    rho = 1, the paper lineage's default, is the arithmetic midpoint; rho = inf the geometric one of
+    k-diffusion's ``sample_dpm_2_ancestral``, with which a step down to 0 is Euler's.
     """
+
+    def midpoint(sigma, sigma_down):
+        if math.isinf(rho):
+            return jnp.where(sigma_down > 0, jnp.sqrt(sigma * sigma_down), sigma)
+        return ((sigma ** (1 / rho) + sigma_down ** (1 / rho)) / 2) ** rho
 
     def step(keys, denoise, x, sigma, sigma_next):
         sigma_down, sigma_up = ancestral_levels(sigma, sigma_next)
-        sigma_mid = ((sigma ** (1 / rho) + sigma_down ** (1 / rho)) / 2) ** rho
+        sigma_mid = midpoint(sigma, sigma_down)
         x_mid = x + (sigma_mid - sigma) * slope(denoise, x, sigma)
         x = x + (sigma_down - sigma) * slope(denoise, x_mid, sigma_mid)
         return x + sigma_up * window_noise(keys, x)
+
+    return step
+
+
+def _dpmpp_2m(keys, denoise, x, memory, sigma, sigma_next):
+    """From ``(x, (D, ln sigma) of the step before)``; ``h`` is a step's length in ``-ln sigma``."""
+    del keys
+    answer = denoise(x, sigma)
+    before, log_before, is_first = memory
+    log_sigma = jnp.log(sigma)
+    last = sigma_next == 0
+    h = log_sigma - jnp.log(jnp.where(last, sigma, sigma_next))
+    ratio = jnp.where(is_first | last, 0, h / jnp.where(is_first, 1, log_before - log_sigma))
+    ahead = answer + ratio / 2 * (answer - before)
+    x = sigma_next / sigma * x + (1 - sigma_next / sigma) * ahead
+    return x, (answer, log_sigma, jnp.zeros_like(is_first))
+
+
+def _nothing_yet(x: Float[Array, "b *x"]):
+    return jnp.zeros_like(x), jnp.zeros((), x.dtype), jnp.ones((), bool)
+
+
+dpmpp_2m = MultiStep(_nothing_yet, _dpmpp_2m)
+"""DPM-Solver++(2M), Lu et al. 2022, algorithm 2, in k-diffusion's form (``sample_dpmpp_2m``).
+
+Second order from one denoiser call a step: the answer is extrapolated, along ``ln sigma``, from
+the two latest ones. The first step, and one down to 0, are of first order. Deterministic."""
+
+
+def daps(spread: Callable[[Array, Array, Array], Array]) -> Step:
+    """Decoupled annealing: draw clean audio from the posterior at ``sigma``, add fresh noise.
+
+    The state forgets all but the draw, so errors of earlier levels die out; with the right
+    covariance and Gaussian sources the samples are exact from a handful of steps.
+
+    Args:
+        spread: ``(unit white noise, D(x), sigma)`` to deviations with the posterior's covariance,
+            such as `gmsdi_jax.compose.BinAllocation.spread`; all arrays like x.
+
+    Source: DAPS, Zhang et al. 2024 (2407.01521), with the denoiser's covariance instead of MCMC.
+    """
+
+    def step(keys, denoise, x, sigma, sigma_next):
+        answer = denoise(x, sigma)
+        clean = answer + spread(window_noise(fold(keys, 0), x), answer, sigma)
+        return clean + sigma_next * window_noise(fold(keys, 1), x)
 
     return step
 

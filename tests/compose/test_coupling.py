@@ -60,10 +60,11 @@ def test_mixture_repels():
 def test_form_must_be_known_and_mixture_have_its_denoiser():
     """Both refusals say what to do."""
     joint = prior(np.ones((2, 1)))
-    with pytest.raises(ConfigError, match="use difference, sum or mixture"):
+    with pytest.raises(ConfigError, match="use difference, sum, mixture, projected"):
         couple(joint, "product")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ConfigError, match="needs the denoiser of the mixture"):
-        couple(joint, "mixture")
+    for form in ("mixture", "projected"):
+        with pytest.raises(ConfigError, match="needs the denoiser of the mixture"):
+            couple(joint, form)
 
 
 def test_proportional_gamma_follows_the_level():
@@ -121,7 +122,9 @@ def test_gamma_as_a_function_is_checked_too():
     assert growth("sum", 4, grid, cured) <= 1 + 1e-4
 
 
-@pytest.mark.parametrize(("form", "sources"), [("mixture", 4), ("difference", 1), ("sum", 1)])
+@pytest.mark.parametrize(
+    ("form", "sources"), [("mixture", 4), ("projected", 4), ("difference", 1), ("sum", 1)]
+)
 def test_nothing_to_check_without_gamma_or_without_a_pair(form, sources):
     """Form ``mixture`` has no gamma, one source alone has no coupling: it comes back untouched."""
     assert stable_gamma(form, sources, karras(20), 1e-9) == 1e-9

@@ -54,11 +54,11 @@ def test_answer_is_linear_in_the_scale(scale, x, text, null):
 
 
 def test_both_branches_are_one_network_call(x, text, null):
-    """Twice the rows, once; every row keeps its own noise level in both branches."""
+    """Twice the rows, once; the branches of a row stand side by side, at its own noise level."""
     spy, levels = words.Spy(), jnp.array([0.1, 0.4, 2.0])
     found = guide(spy, 3.0, null)(x, levels, text)
     assert spy.rows == [2 * ROWS]
-    assert_array_equal(spy.sigmas[0], np.tile(levels, 2))
+    assert_array_equal(spy.sigmas[0], np.repeat(levels, 2))
     for row in range(ROWS):
         alone = guide(words.denoise, 3.0, null)(x, levels[row], text)
         assert_allclose(found[row], alone[row], rtol=1e-5, atol=1e-5)
@@ -80,3 +80,34 @@ def test_negative_prompt_is_another_null(tokens, x, text):
     found = guide(words.denoise, 3.0, against)(x, jnp.asarray(0.4), text)
     d_text, d_null = (words.denoise(x, jnp.asarray(0.4), t) for t in (text, against))
     assert_allclose(found, d_null + 3 * (d_text - d_null), rtol=1e-5, atol=1e-5)
+
+
+def test_negative_prompts_repeat_over_the_windows(rng):
+    """One negative per source serves every window: rows are windows of sources."""
+    texts = stack_texts(words.text((0.2, 0.04)), words.text((0.0, 0.1)))
+    against = stack_texts(words.text((0.5, 0.3)), words.text((-0.4, 0.2)))
+    x = jnp.asarray(rng.standard_normal((3, 2, 5, 1)), jnp.float32)
+    found = per_source(guide(words.denoise, 3.0, against), texts)(x, jnp.asarray(0.4))
+    toward, away = (per_source(words.denoise, t)(x, jnp.asarray(0.4)) for t in (texts, against))
+    assert_allclose(found, away + 3 * (toward - away), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.1, 0.4, 1.0, 1.5])
+def test_outside_its_interval_guidance_costs_and_does_nothing(sigma, x, text, null):
+    """From .1 to 1, both included, it is guidance; elsewhere the denoiser itself, once."""
+    spy, level = words.Spy(), jnp.asarray(sigma)
+    with jax.disable_jit():
+        found = guide(spy, 3.0, null, interval=(0.1, 1.0))(x, level, text)
+    inside = 0.1 <= np.float32(sigma) <= 1.0 or sigma == 0.1
+    assert spy.rows == [2 * ROWS if inside else ROWS]
+    expected = (guide(words.denoise, 3.0, null) if inside else words.denoise)(x, level, text)
+    assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_interval_is_asked_row_by_row(x, text, null):
+    """Rows at their own levels: each is guided or not, as it would be alone."""
+    levels = jnp.array([0.05, 0.4, 2.0])
+    guided = guide(words.denoise, 3.0, null, interval=(0.1, 1.0))
+    found = guided(x, levels, text)
+    for row in range(ROWS):
+        assert_allclose(found[row], guided(x, levels[row], text)[row], rtol=1e-5, atol=1e-5)
