@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 
 from gmsdi_jax.compose import stack_texts
 from gmsdi_jax.errors import ConfigError
-from gmsdi_jax.methods import METHODS, Prompts, SeparationConfig, separate
+from gmsdi_jax.methods import METHODS, Prompts, SeparationConfig, draw, separate
+from gmsdi_jax.tasks import read_out
 from gmsdi_jax.types import Text
 
 LENGTH = 512
@@ -34,7 +35,8 @@ def prompts_of(*variances):
     return Prompts(texts(*variances), rests, texts(total))
 
 
-PROMPTS = prompts_of(0.02, 0.01, 0.03)
+VARIANCES = (0.02, 0.01, 0.03)
+PROMPTS = prompts_of(*VARIANCES)
 
 
 @pytest.fixture
@@ -52,6 +54,13 @@ def keys(key):
 def test_evaluations_are_what_is_spent(method, guidance, keys, mixture):
     """The network's rows, counted, are `evaluations` per window; guidance doubles them."""
     config = SeparationConfig(method=method, guidance=guidance, resamples=2, **QUICK)
+    rows = rows_of_calls(keys, mixture, config)
+    assert sum(rows) == 2 * config.evaluations(3)
+    assert max(rows) == 2 * config.rows(3)
+
+
+def rows_of_calls(keys, mixture, config, prompts=None) -> list[int]:
+    """The network's rows, call by call, for two windows."""
     rows = []
 
     def spy(x, sigma, text):
@@ -60,8 +69,38 @@ def test_evaluations_are_what_is_spent(method, guidance, keys, mixture):
 
     # Without jit the sampler's scan is a loop, and every call of the network is seen.
     with jax.disable_jit():
-        separate(keys[:2], spy, PROMPTS, mixture[:2, :64], config)
+        separate(keys[:2], spy, prompts or PROMPTS, mixture[:2, :64], config)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "dirac", "constrain": "each"},
+        {"method": "dirac", "draws": 3},
+        {"method": "project", "draws": 2, "warm": True, "weights": "uniform"},
+        {"method": "project", "solver": "daps"},
+        {"method": "project", "solver": "heun", "weights": "floored"},
+        {"method": "dirac", "solver": "adpm2", "resamples": 2},
+        {"method": "project", "solver": "dpmpp_2m", "resamples": 2},
+        {"method": "extract", "guidance": 2.0, "guidance_interval": (0.1, 0.6)},
+        {"method": "dirac", "guidance": 2.0, "guidance_interval": (0.1, 0.6), "solver": "heun"},
+        {"method": "direct", "guidance": 2.0, "guidance_interval": (0.01, 0.07)},
+    ],
+    ids=lambda s: "-".join(map(str, s.values())),
+)
+def test_evaluations_of_every_option(settings, keys, mixture):
+    """Draws, runs, solvers and the interval of guidance are all in `evaluations` and `rows`."""
+    config = SeparationConfig(**settings, **QUICK)
+    rows = rows_of_calls(keys, mixture, config)
     assert sum(rows) == 2 * config.evaluations(3)
+    assert max(rows) == 2 * config.rows(3)
+
+
+def test_covariance_counts_its_products():
+    """Ten steps of one evaluation and three products (two steps, and the result), three stems."""
+    config = SeparationConfig(method="project", weights="covariance", iterations=2, steps=10)
+    assert config.evaluations(3) == 10 * 3 * (1 + 3)
 
 
 def test_evaluations_by_hand():
@@ -89,6 +128,13 @@ def test_evaluations_by_hand():
         {"method": "dirac"},
         {"method": "dirac", "filter": True},
         {"method": "extract", "filter": True},
+        {"method": "gaussian", "filter": True},
+        {"method": "dirac", "constrain": "each", "draws": 2},
+        {"method": "dirac", "warm": True},
+        {"method": "project", "weights": "covariance"},
+        {"method": "project", "weights": "corrected", "solver": "daps"},
+        {"method": "project", "weights": "floored", "draws": 2, "filter": True},
+        {"method": "project", "solver": "dpmpp_2m", "warm": True},
     ],
     ids=lambda s: "-".join(map(str, s.values())),
 )
@@ -123,6 +169,81 @@ def test_extract_is_dirac_on_each_pair(keys, mixture):
         pair = Prompts(stack_texts(*one), prompts.rests, prompts.null)
         run = jax.jit(lambda keys, y, pair=pair: separate(keys, denoise, pair, y, dirac))
         assert_allclose(answer[:, k], run(own[:, k], mixture)[:, 0], atol=1e-5)
+
+
+def run_of(config, prompts=PROMPTS):
+    """The compiled separation, of keys and mixture."""
+    return jax.jit(lambda keys, y: separate(keys, denoise, prompts, y, config))
+
+
+def test_each_constrained_is_the_mean_over_turns(keys, mixture):
+    """Every source once at the end, with a key of its own, turned back, averaged."""
+    settings = {"method": "dirac", "s_churn": 2.0, **QUICK}
+    found = run_of(SeparationConfig(constrain="each", **settings))(keys, mixture)
+    own = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
+    turns = []
+    for i in range(3):
+        order = [(j + i + 1) % 3 for j in range(3)]
+        turned = prompts_of(*(VARIANCES[j] for j in order))
+        stems = run_of(SeparationConfig(**settings), turned)(own[:, i], mixture)
+        turns.append(stems[:, jnp.argsort(jnp.asarray(order))])
+    assert_allclose(found, sum(turns) / 3, atol=1e-5)
+
+
+def test_draws_are_independent_and_the_first_is_the_only_one(keys, mixture):
+    """Draw 0 of many is the draw of one; the mean of all is what `separate` returns."""
+    one, four = (SeparationConfig(method="project", draws=n, **QUICK) for n in (1, 4))
+    draws = jax.jit(lambda k, y: draw(k, denoise, PROMPTS, y, four))(keys, mixture)
+    assert draws.shape == (3, 4, 3, LENGTH, 1)
+    assert_allclose(draws[:, 0], run_of(one)(keys, mixture), atol=1e-5)
+    assert_allclose(draws.mean(1), run_of(four)(keys, mixture), atol=1e-5)
+    apart = draws - draws.mean(1, keepdims=True)
+    for i in range(4):
+        for j in range(i):
+            product = (apart[:, i] * apart[:, j]).mean() / (apart**2).mean()
+            assert abs(float(product) + 1 / 3) < 0.15  # n independent draws less their mean
+
+
+def test_warm_start_begins_at_the_read_out(keys, mixture):
+    """Where hardly any noise is added to the read-out, the stems are still the read-out."""
+    quick = {**QUICK, "sigma_max": 1e-3, "sigma_min": 1e-4, "s_churn": 0.0, "warm": True}
+    reference = read_out(keys, denoise, PROMPTS.texts, mixture, QUICK["sigmas"])
+    rest = mixture - reference.sum(1)
+    even = SeparationConfig(method="project", weights="uniform", **quick)
+    assert_allclose(run_of(even)(keys, mixture), reference + rest[:, None] / 3, atol=5e-3)
+    dirac = run_of(SeparationConfig(method="dirac", **quick))(keys, mixture)
+    assert_allclose(dirac[:, :-1], reference[:, :-1], atol=5e-3)
+    assert float(jnp.abs(reference).max()) > 0.1
+
+
+def test_other_takes_what_no_text_explains(keys, rng):
+    """A tone that no text names goes to the residual; without `other` the stems must share it."""
+    t = jnp.arange(LENGTH, dtype=jnp.float32)
+    tone = 0.5 * jnp.sin(2 * jnp.pi * t / 16)[None, :, None]
+    quiet = jnp.asarray(0.02 * rng.standard_normal((3, LENGTH, 1)), jnp.float32)
+    prompts = prompts_of(1e-4, 1e-4, 2e-4)
+    settings = {"method": "project", "fft": 64, "weights": "local_power", **QUICK}
+    with_it = run_of(SeparationConfig(other=0.9, **settings), prompts)(keys, quiet + tone)
+    without = run_of(SeparationConfig(**settings), prompts)(keys, quiet + tone)
+    assert with_it.shape == without.shape
+    assert_allclose(without.sum(1), quiet + tone, atol=1e-4)
+    residual = quiet + tone - with_it.sum(1)
+    assert float((with_it**2).sum()) < 0.3 * float((without**2).sum())
+    assert float((residual * tone).sum() / (tone**2).sum() / 3) > 0.5
+
+
+def test_negatives_are_one_per_stem(keys, mixture):
+    """Equal negatives are one null; other ones lead each stem away from its own."""
+    settings = {"guidance": 2.0, **QUICK}
+    same = PROMPTS._replace(negatives=texts(*[float(PROMPTS.null.embedding[0, 0, 0])] * 3))
+    other = PROMPTS._replace(negatives=texts(0.0, 0.02, 0.05))
+    for method, constrain in (("project", "one"), ("dirac", "each"), ("extract", "one")):
+        config = SeparationConfig(method=method, constrain=constrain, **settings)
+        plain, alike, led = (
+            run_of(config, prompts)(keys, mixture) for prompts in (PROMPTS, same, other)
+        )
+        assert_allclose(alike, plain, atol=1e-4)
+        assert float(jnp.abs(led - plain).max()) > 1e-2
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -163,8 +284,16 @@ def test_guidance_points_away_from_the_null(keys, mixture):
         ({"s_churn": -1.0}, "s_churn -1.0"),
         ({"sigmas": ()}, r"sigmas \(\)"),
         ({"sigmas": (0.1, -0.1)}, "positive sigmas"),
-        ({"weights": "magic"}, r"'magic' is unknown: use shares, local_power, corrected, uniform"),
+        ({"weights": "magic"}, r"'magic' is unknown: use shares, floored, local_power"),
         ({"exponent": 0.0}, "exponent is 0.0"),
+        ({"draws": 0}, "draws is 0: take 1"),
+        ({"gamma": -1.0}, "gamma is -1.0"),
+        ({"solver": "magic"}, "'magic' is unknown: use own, churn"),
+        ({"solver": "daps"}, "use method project"),
+        ({"solver": "daps", "method": "project", "weights": "uniform"}, "each stem's variance"),
+        ({"smoothing": (3, 2)}, "odd numbers"),
+        ({"fft": 1023}, "that 4 divides"),
+        ({"other": 1.0}, "other is 1.0"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(settings, message):

@@ -8,7 +8,7 @@ from gmsdi_jax.errors import ConfigError
 
 Method = Literal["direct", "project", "dirac", "extract", "gaussian"]
 METHODS: tuple[Method, ...] = get_args(Method)
-Weights = Literal["shares", "local_power", "corrected", "uniform", "covariance"]
+Weights = Literal["shares", "floored", "local_power", "corrected", "uniform", "covariance"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 Solver = Literal["own", "churn", "ancestral", "heun", "adpm2", "dpmpp_2m", "daps"]
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
@@ -47,8 +47,10 @@ class SeparationConfig:
     """Noise levels of the read-out (direct, project's shares, warm starts)."""
     weights: Weights = "shares"
     """How project splits what is unexplained: by the read-out's fixed shares, by the local power of
-    the current estimate (plain, or corrected for its shrinkage), evenly, or by the posterior
-    covariance, from Jacobian products."""
+    the current estimate (floored by the read-out's, plain, or corrected for its shrinkage), evenly,
+    or by the posterior covariance, from Jacobian products."""
+    floor: float = 0.1
+    """Of weights floored: the least power of a stem, as a share of its read-out's."""
     iterations: int = 4
     """Conjugate gradient steps of weights covariance, each about one evaluation."""
     exponent: float = 2.0
@@ -86,7 +88,7 @@ class SeparationConfig:
                 "take resamples >= 1, s_churn >= 0 and positive sigmas"
             )
         counts = ("draws", "iterations", "filter_iterations")
-        for name in (*counts, "exponent", "gamma"):
+        for name in (*counts, "exponent", "gamma", "floor"):
             if getattr(self, name) <= 0:
                 least = 1 if name in counts else "more than 0, such as 2 or 1"
                 raise ConfigError(f"{name} is {getattr(self, name)}: take {least}")
@@ -102,7 +104,7 @@ class SeparationConfig:
         ):
             raise ConfigError(
                 "solver 'daps' needs to know each stem's variance: use method project with "
-                "weights shares, local_power or corrected"
+                "weights shares, floored, local_power or corrected"
             )
 
     @property
@@ -115,7 +117,7 @@ class SeparationConfig:
     @property
     def reads_out(self) -> bool:
         """Whether the method needs the read-out of the mixture."""
-        by_shares = self.method == "project" and self.weights == "shares"
+        by_shares = self.method == "project" and self.weights in ("shares", "floored")
         return self.method == "direct" or self.warm or by_shares
 
     def rows(self, stems: int) -> int:

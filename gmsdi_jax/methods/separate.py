@@ -272,6 +272,9 @@ def _project(
             allocate = shares(reference, *smoothing, config.exponent)
         case "uniform":
             allocate = uniform
+        case "floored":
+            assert reference is not None
+            allocate = local_power(*smoothing, floor=config.floor**0.5 * reference)
         case _:
             allocate = local_power(*smoothing, corrected=config.weights == "corrected")
     joint = project(joint, batch.mixture, allocate)
