@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from gmsdi_jax.pipeline import GMSDI, prompts_for
 
 MODEL = Path("examples/models/minislakh-tiny")
 LINEAGE = {"sigma_min": 1e-4, "steps": 150}
+PLAIN = SeparationConfig()
 
 
 def methods(own: SeparationConfig) -> dict[str, SeparationConfig]:
@@ -132,7 +133,8 @@ def main() -> int:
     results = []
     for name, config in chosen.items():
         file = args.out / f"{name.replace(' ', '-')}.json"
-        key = [repr(config), model.digest, str(args.data), args.windows, args.window, args.seed]
+        settings = {k: v for k, v in asdict(config).items() if v != getattr(PLAIN, k)}
+        key = [repr(settings), model.digest, args.data.name, args.windows, args.window, args.seed]
         stored = json.loads(file.read_text()) if file.exists() else {}
         if stored.get("key") != key:
             found, spent = score(model, windows, config, args.seed, args.rows)

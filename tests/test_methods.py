@@ -300,3 +300,30 @@ def test_settings_that_cannot_run_are_refused(settings, message):
     """Bad values stop before anything is computed, named with what is allowed."""
     with pytest.raises(ConfigError, match=message):
         SeparationConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stems", "warns"),
+    [
+        ({"method": "dirac", "steps": 20}, 4, True),  # -13 dB on MiniSlakh
+        ({"method": "dirac", "steps": 60}, 4, False),  # 7.4 dB
+        ({"method": "dirac"}, 4, False),
+        ({"method": "dirac", "solver": "ancestral", "steps": 10}, 4, True),
+        ({"method": "extract", "steps": 20}, 4, False),
+        ({"method": "extract", "steps": 5}, 4, True),
+        ({"method": "project", "steps": 5}, 4, False),
+        ({"method": "direct"}, 4, False),
+    ],
+)
+def test_too_few_steps_come_with_a_warning(settings, stems, warns):
+    """The settings that diverged get one line with the cure; those that worked get none."""
+    warning = SeparationConfig(**settings).warning(stems)
+    assert (warning is not None) == warns
+    assert warning is None or "--steps" in warning
+
+
+def test_steps_left_open_are_the_methods_own():
+    """25 for `project`, the paper's 150 for its own methods."""
+    assert SeparationConfig(method="project").own_steps == 25
+    assert SeparationConfig(method="extract").own_steps == 150
+    assert SeparationConfig(method="dirac", steps=7).own_steps == 7

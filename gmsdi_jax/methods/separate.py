@@ -156,7 +156,7 @@ def _run(
     allocate: Allocation | None = None,
 ) -> Float[Array, "b j t c"]:
     """A sample of `denoise`, from noise, or from `warm` plus noise."""
-    sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
+    sigmas = karras(config.own_steps, config.sigma_min, config.sigma_max, config.rho)
     start = initial_noise(batch.keys, sigmas[0], (sources, *batch.mixture.shape[1:]))
     start = start if warm is None else start + warm
     return sample(batch.keys, denoise, _step(config, allocate), sigmas, start)
@@ -167,7 +167,7 @@ def _step(config: SeparationConfig, allocate: Allocation | None) -> Step | Multi
         case "dpmpp_2m":
             return dpmpp_2m
         case "churn":
-            step = churn(euler, config.s_churn, config.steps)
+            step = churn(euler, config.s_churn, config.own_steps)
         case "heun":
             step = heun
         case "adpm2":
