@@ -21,6 +21,8 @@ from gmsdi_jax.compose import (
     project,
     proportional,
     stack_texts,
+    uniform,
+    with_other,
 )
 from gmsdi_jax.types import Denoiser, Text
 
@@ -147,27 +149,82 @@ def test_couple_mixture(weight, x):
     assert_tweedie(denoise, log_p, x)
 
 
-def test_gaussian(x, mixture):
-    """The mixture observed with error: ``N(y; sum x, gamma(sigma)^2)``."""
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_gaussian(factor, x, mixture):
+    """The mixture observed with error: ``N(y; sum x, gamma(sigma)^2)``, or half its log (MSDM)."""
 
     def log_p(x, sigma):
         error = mixture - x.sum(0)
-        return of_sources(x, sigma) - (error**2).sum() / (2 * (0.75 * sigma) ** 2)
+        return of_sources(x, sigma) - factor * (error**2).sum() / (2 * (0.75 * sigma) ** 2)
 
     joint = per_source(words.denoise, some_texts())
-    observed = gaussian(joint, jnp.stack([mixture] * B), proportional(0.75))
+    observed = gaussian(joint, jnp.stack([mixture] * B), proportional(0.75), factor)
     assert_tweedie(observed, log_p, x)
 
 
-def test_dirac(x, mixture):
-    """The free sources' density, with ``y - sum x`` in the place of the last source."""
+@pytest.mark.parametrize("constrained", [0, 1, 2, -1])
+def test_dirac(constrained, x, mixture):
+    """The free sources' density, with ``y - sum x`` in the place of the constrained source."""
+    at = constrained % K
 
     def log_p(free, sigma):
-        last = mixture - free.sum(0)
-        return of_sources(jnp.concatenate([free, last[None]]), sigma)
+        rest = mixture - free.sum(0)
+        return of_sources(jnp.concatenate([free[:at], rest[None], free[at:]]), sigma)
 
-    denoise = dirac(per_source(words.denoise, some_texts()), jnp.stack([mixture] * B))
+    joint = per_source(words.denoise, some_texts())
+    denoise = dirac(joint, jnp.stack([mixture] * B), constrained)
     assert_tweedie(denoise, log_p, x[:, :-1])
+
+
+def test_couple_projected_where_all_sources_are_alike(x):
+    """Alike Gaussian sources and any Gaussian mixture: weights 1/K, and the sum's own density.
+
+    The sum of the noisy sources is a noisy mixture at level ``sqrt(K) sigma``. In every direction
+    but the sum the sources keep their own density, hence
+    ``log p = sum_k log p_sigma(x_k) + log q(sum x) - log q_0(sum x)`` with q the mixture's and q_0
+    the independent sum's density at that level.
+    """
+    v, m = 0.3, 0.5
+
+    def log_p(x, sigma):
+        total = x.sum(0)
+        level = K * sigma**2
+        ratio = (total**2).sum() * (1 / (m + level) - 1 / (K * v + level))
+        return -((x**2).sum() / (v + sigma**2) + ratio) / 2
+
+    denoise = couple(
+        lambda x, sigma: v / (v + sigma**2) * x,
+        "projected",
+        mixture=lambda x, sigma: m / (m + sigma**2) * x,
+        allocate=uniform,
+    )
+    assert_tweedie(denoise, log_p, x)
+
+
+def test_group(x):
+    """A partition (eq. 11): a source may be several instruments, told by one text of them all."""
+    texts = stack_texts(
+        words.text((0.2, 0.04), (-0.5, 0.3), (1.0, 0.02)), words.text((0.0, 0.1), (-1.0, 0.2))
+    )
+
+    def log_p(x, sigma):
+        tie = -((x[0] - x[1]) ** 2).sum() / (2 * 0.7**2)
+        return of_sources(x, sigma, texts) + tie
+
+    joint = couple(per_source(words.denoise, texts), "difference", 0.7)
+    assert_tweedie(joint, log_p, x[:, :2])
+
+
+def test_with_other(x):
+    """One more independent source, with a density of its own."""
+    named = Text(*(leaf[:2] for leaf in some_texts()))
+
+    def log_p(x, sigma):
+        other = -(x[2] ** 2).sum() / (2 * (0.2 + sigma**2))
+        return of_sources(x[:2], sigma, named) + other
+
+    joint = with_other(per_source(words.denoise, named), lambda x, s: 0.2 / (0.2 + s**2) * x)
+    assert_tweedie(joint, log_p, x)
 
 
 def test_clamp(x, rng):
