@@ -26,6 +26,7 @@ from gmsdi_jax.compose.coupling import couple, proportional, stable_gamma
 from gmsdi_jax.compose.draws import uncertainty
 from gmsdi_jax.compose.guidance import guide
 from gmsdi_jax.compose.sources import coloured, per_source, stack_texts, with_other
+from gmsdi_jax.compose.windowed import windowed
 
 __all__ = [
     "Allocation",
@@ -48,5 +49,6 @@ __all__ = [
     "uncertainty",
     "uniform",
     "wiener",
+    "windowed",
     "with_other",
 ]
