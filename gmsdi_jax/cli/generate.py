@@ -14,9 +14,8 @@ from gmsdi_jax.cli.model import default_model, describe
 from gmsdi_jax.cli.options import AudioFormat, ModelFolder, Out, Quiet, Stems, parse
 from gmsdi_jax.console import Console
 from gmsdi_jax.errors import ConfigError, OutputError
-from gmsdi_jax.pipeline import GMSDI
+from gmsdi_jax.pipeline import GMSDI, GenerationConfig
 from gmsdi_jax.pipeline import Stems as Result
-from gmsdi_jax.pipeline.gmsdi import GenerationConfig
 from gmsdi_jax.pipeline.result import file_name
 
 
@@ -55,7 +54,7 @@ class Generate(_Draw):
     """
 
     seconds: float = 6.0
-    """Length, at most 60."""
+    """Length, at most 1200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Accompany(_Draw):
     known: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="STEM=FILE")] = ()
     """A given stem, as in --known Drums=drums.wav."""
     seconds: float | None = None
-    """Length, at most 60; by default that of the longest given stem."""
+    """Length, at most 1200; by default that of the longest given stem."""
 
     def __post_init__(self):
         """Refuses what is not STEM=FILE."""

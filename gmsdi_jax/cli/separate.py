@@ -6,21 +6,24 @@ before computing: the settings, the stems, where results go and that none overwr
 """
 
 import json as json_format
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from gmsdi_jax.audio import plan, probe
 from gmsdi_jax.cli.folders import without_leftovers
 from gmsdi_jax.cli.model import default_model, describe
 from gmsdi_jax.cli.options import AudioFormat, ModelFolder, Out, Quiet, Stems, parse
 from gmsdi_jax.cli.songs import Song, find_songs
-from gmsdi_jax.config import read_model_config
+from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.console import Console
-from gmsdi_jax.errors import ConfigError, GMSDIError
+from gmsdi_jax.distributed import MANY
+from gmsdi_jax.errors import ConfigError, GMSDIError, InputError
 from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.pipeline import GMSDI, WindowSeparator
 
@@ -45,18 +48,26 @@ class Separate:
     """Where results go."""
     overlap: float = 0.25
     """Share of a window that the next one repeats, in [0, 1)."""
+    joined: bool = False
+    """Sample the song as one state, whose windows agree at every step; at most 20 minutes."""
     seed: int = 0
     """Of all noise."""
     constrained: Annotated[str | None, arg(metavar="STEM", help_behavior_hint="")] = None
     """The stem that method dirac leaves to be the rest of the others; Drums where asked for."""
-    negative: str = ""
-    """What guidance points away from, instead of the learned null; for guidance other than 1."""
+    negative: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="[STEM=]TEXT")] = ()
+    """What guidance points away from, instead of the learned null: for all stems, or for one, as in
+    --negative "Bass=Drums, Guitar, Piano"; for guidance other than 1."""
     format: AudioFormat = "wav"
     """Of the results; wav holds 32-bit floats, so that the sum is exact."""
     filename: str = "{model}/{track}"
     """Folder of a song below OUT, made of {model}, {track}, {method} and {seed}."""
     json: bool = False
     """Print what gmsdi.json holds, one object per line, instead of the folder."""
+    rows: Annotated[int | Literal["auto"] | None, arg(metavar="N|auto", help_behavior_hint="")] = (
+        None
+    )
+    """Windows times channels per compiled call, or auto for as many as fit the memory; by default
+    auto on accelerators, and 2 on a CPU, which more do not make faster."""
     quiet: Quiet = False
     """Say nothing but errors."""
     settings: OmitArgPrefixes[SeparationConfig] = field(default_factory=SeparationConfig)
@@ -105,7 +116,9 @@ def _separate_all(
         options.stems or None,
         options.settings,
         constrained=options.constrained,
-        negative=options.negative,
+        **_negatives(options.negative),
+        rows=options.rows,
+        most=_most(songs, model.model.config, options.overlap),
         seed=options.seed,
     )
     folders = _folders(options, songs, model)
@@ -127,12 +140,35 @@ def _separate_all(
     return codes
 
 
+def _negatives(wishes: Sequence[str]) -> dict[str, Any]:
+    """The negative prompt of all stems, and those of single ones."""
+    parts = [wish.partition("=") for wish in wishes]
+    return {
+        "negative": ", ".join(name for name, equals, _ in parts if not equals),
+        "negatives": {name.strip(): text.strip() for name, equals, text in parts if equals},
+    }
+
+
 def _compile(separator: WindowSeparator, console: Console) -> None:
     """Compiles before the first window, aloud: a minute of silence looks like a hang."""
     console.say("compiling, once for all songs ...")
     started = time.monotonic()
     separator.compile()
-    console.say(f"compiled in {time.monotonic() - started:.1f} s")
+    console.say(f"compiled in {time.monotonic() - started:.1f} s: {separator.plan}")
+    if separator.warning:
+        console.say(f"warning: {separator.warning}")
+
+
+def _most(songs: Sequence[Song], config: ModelConfig, overlap: float) -> int:
+    """Windows times channels of the longest song, as the headers say."""
+    cut = plan(config.window, overlap)
+    try:
+        headers = [probe(song.path) for song in songs]
+    except InputError:  # it has gone since it was found: said when its turn comes
+        return MANY
+    return max(
+        cut.count(math.ceil(song.seconds * config.sample_rate)) * song.channels for song in headers
+    )
 
 
 def _separate_one(
@@ -151,6 +187,7 @@ def _separate_one(
             folder,
             separator,
             overlap=options.overlap,
+            joined=options.joined,
             extension=options.format,
             on_progress=lambda done, total: advance(
                 done, total, f"{done / (time.monotonic() - started):.1f}x realtime"

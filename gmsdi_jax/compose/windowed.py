@@ -86,7 +86,7 @@ def fade(
 
     def bump(j: Int[Array, ""]) -> Float[Array, " window"]:
         offset = starts[i] - starts[jnp.clip(j, 0, starts.shape[0] - 1)] + jnp.arange(window)
-        exists = (0 <= j) & (j < starts.shape[0]) & (0 <= offset) & (offset < window)
+        exists = (j >= 0) & (j < starts.shape[0]) & (offset >= 0) & (offset < window)
         phase = (offset.astype(jnp.float32) + 0.5) / window
         return jnp.where(exists, jnp.sin(jnp.pi * phase) ** 2, 0)
 

@@ -7,7 +7,8 @@
 The command line does the same through the same functions.
 """
 
-from gmsdi_jax.pipeline.gmsdi import GMSDI, GenerationConfig
+from gmsdi_jax.pipeline.draw import GenerationConfig
+from gmsdi_jax.pipeline.gmsdi import GMSDI
 from gmsdi_jax.pipeline.result import Stems
 from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
 

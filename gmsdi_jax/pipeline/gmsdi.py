@@ -4,60 +4,26 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gmsdi_jax import __version__
 from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks
 from gmsdi_jax.build import Model
-from gmsdi_jax.compose import guide, stable_gamma
-from gmsdi_jax.compose.coupling import Form
 from gmsdi_jax.config import ModelConfig, read_model_config
-from gmsdi_jax.diffusion import adpm2, initial_noise, karras, sample
-from gmsdi_jax.errors import ConfigError, InputError, NumericsError
+from gmsdi_jax.errors import ConfigError, InputError
 from gmsdi_jax.methods import SeparationConfig
+from gmsdi_jax.pipeline.draw import MAX_SECONDS, GenerationConfig, draw
+from gmsdi_jax.pipeline.joined import joined_blocks
 from gmsdi_jax.pipeline.result import Stems, file_name, save_info
-from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
-from gmsdi_jax.tasks import accompany, generate
-from gmsdi_jax.types import Params, Text
+from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
+from gmsdi_jax.types import Params
 from gmsdi_jax.weights import load_model
-
-MAX_SECONDS = 60.0
-"""Longest piece that is generated in one window."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
-    """How stems are drawn; the paper's sampler is ADPM2 with rho = 1."""
-
-    steps: int = 100
-    """Solver steps; the paper takes 150 for one stem, 300 and 600 for partial and total."""
-    sigma_min: float = 1e-3
-    """Lowest noise level above 0, full scale = 1."""
-    sigma_max: float = 1.0
-    """Noise level at which sampling starts."""
-    rho: float = 7.0
-    """Curvature of the Karras grid."""
-    guidance: float = 1.0
-    """Guidance scale; 1 is off."""
-    form: Form = "difference"
-    """Reading of the coupling: difference (the paper's text), sum, or mixture."""
-    gamma: float = 2.0
-    """Standard deviation of the coupling, full scale = 1."""
-
-    def __post_init__(self):
-        """Refuses what cannot be drawn."""
-        if self.steps < 2 or not 0 < self.sigma_min < self.sigma_max:
-            raise ConfigError(
-                f"steps is {self.steps}, sigma_min {self.sigma_min}, sigma_max {self.sigma_max}: "
-                f"take at least 2 steps, and 0 < sigma_min < sigma_max"
-            )
 
 
 class GMSDI:
@@ -104,6 +70,7 @@ class GMSDI:
         *,
         sample_rate: int | None = None,
         overlap: float = 0.25,
+        joined: bool = False,
         seed: int = 0,
         **options,
     ) -> Stems:
@@ -115,6 +82,7 @@ class GMSDI:
             config: the method and its settings; by default the model's own.
             sample_rate: of `song` where it is an array; the model's by default.
             overlap: share of a window that the next one repeats, in [0, 1).
+            joined: whether the song is one state whose windows agree at every step; at most 1200 s.
             seed: of all noise.
             options: see `WindowSeparator`.
 
@@ -136,9 +104,12 @@ class GMSDI:
             )
         separator = self.separator(stems, config, seed=seed, **options)
         started = time.perf_counter()
-        blocks = list(separate_blocks(separator, [audio], rate, audio.shape[1], overlap))
+        separate = joined_blocks if joined else separate_blocks
+        blocks = list(separate(separator, [audio], rate, audio.shape[1], overlap))
         parts = np.concatenate(blocks, axis=1)
-        info = self._info(separator, overlap, time.perf_counter() - started, len(audio) / rate)
+        info = self._info(
+            separator, overlap, joined, time.perf_counter() - started, len(audio) / rate
+        )
         named = dict(zip(separator.stems, parts, strict=True))
         return Stems(named, rate, audio - parts.sum(0), info)
 
@@ -149,6 +120,7 @@ class GMSDI:
         separator: WindowSeparator,
         *,
         overlap: float = 0.25,
+        joined: bool = False,
         extension: str = "wav",
         on_progress: Callable[[float, float], None] = lambda done, total: None,
     ) -> dict[str, Any]:
@@ -162,6 +134,7 @@ class GMSDI:
             folder: where ``<stem>.wav``, ``residual.wav`` and ``gmsdi.json`` go.
             separator: of `separator()`.
             overlap: share of a window that the next one repeats, in [0, 1).
+            joined: as in `separate`; memory then grows with the song.
             extension: wav (float, exact), flac, ogg or mp3.
             on_progress: called with seconds done and seconds in all.
 
@@ -185,7 +158,8 @@ class GMSDI:
                 for name in [*names, "residual"]
             ]
             again = stack.enter_context(Reader(path))
-            for stems in separate_blocks(
+            separate = joined_blocks if joined else separate_blocks
+            for stems in separate(
                 separator,
                 read_blocks(path),
                 rate,
@@ -201,7 +175,7 @@ class GMSDI:
             on_progress(seconds, seconds)
         spent = time.perf_counter() - started
         info = {
-            **self._info(separator, overlap, spent, seconds),
+            **self._info(separator, overlap, joined, spent, seconds),
             "input": Path(path).name,
             "sample_rate": rate,
             "channels": channels,
@@ -225,7 +199,7 @@ class GMSDI:
 
         Args:
             stems: one prompt per stem.
-            seconds: length, at most 60 in one piece.
+            seconds: length, at most 1200.
             config: the sampler and the coupling.
             seed: of all noise.
 
@@ -251,7 +225,7 @@ class GMSDI:
             known: prompt to file, or to mono samples ``[t 1]`` at the model's rate.
             add: prompts of the stems to draw.
             config: the sampler and the coupling.
-            seconds: length; by default the longest known stem's, at most 60.
+            seconds: length; by default the longest known stem's, at most 1200.
             seed: of all noise.
 
         Raises:
@@ -292,31 +266,8 @@ class GMSDI:
             raise ConfigError(f"name at least one stem; this model knows {', '.join(self.labels)}")
         if len({file_name(stem) for stem in stems}) < len(stems):
             raise ConfigError(f"stems {', '.join(stems)}: name every stem once")
-        sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
-        stable_gamma(config.form, len(stems), sigmas, config.gamma)
-        prompts = prompts_for(self.model, self.params, stems)
-        everything = self.model.embed(self.params, self.model.tokens([", ".join(stems)]))
-        text_mixture = Text(everything.embedding[0], everything.mask[0])
-
-        @jax.jit
-        def run(params: Params, key: Array, known: Float[Array, "k t c"]) -> Array:
-            denoise = guide(self.model.denoiser(params), config.guidance, prompts.null)
-            coupling = (config.form, config.gamma, text_mixture)
-            keys = key[None]
-            # A known stem starts at known + noise; the unknown ones' `known` is zero.
-            start = known[None] + initial_noise(keys, sigmas[0], known.shape)
-            if is_known.any():
-                flags = jnp.asarray(is_known)
-                joint = accompany(denoise, prompts.texts, known[None], flags, *coupling)
-            else:
-                joint = generate(denoise, prompts.texts, *coupling)
-            return sample(keys, joint, adpm2(), sigmas, start)[0]
-
         started = time.perf_counter()
-        drawn = np.asarray(run(self.params, jax.random.key(seed), jnp.asarray(known)))
-        if not np.isfinite(drawn).all():
-            raise NumericsError("the model answered NaN: take more steps or a larger gamma")
-        length = round(seconds * self.model.config.sample_rate)
+        drawn = draw(self.model, self.params, list(stems), known, is_known, config, seed)
         info = {
             "task": "accompany" if is_known.any() else "generate",
             "known": [stem for stem, flag in zip(stems, is_known, strict=True) if flag],
@@ -328,23 +279,22 @@ class GMSDI:
             "computed_in_seconds": round(time.perf_counter() - started, 3),
             **self._provenance(),
         }
-        named = dict(zip(stems, drawn[:, :length], strict=True))
+        named = dict(zip(stems, drawn, strict=True))
         return Stems(named, self.model.config.sample_rate, None, info)
 
     def _samples(self, seconds: float) -> int:
-        """The window for `seconds`: rounded up to what the network needs."""
+        """The samples of a piece."""
         if not 0 < seconds <= MAX_SECONDS:
             raise ConfigError(f"seconds is {seconds}: take more than 0 and at most {MAX_SECONDS:g}")
-        multiple = getattr(self.model.config.network, "multiple", 1)
-        return -(-round(seconds * self.model.config.sample_rate) // multiple) * multiple
+        return round(seconds * self.model.config.sample_rate)
 
     def _info(
-        self, separator: WindowSeparator, overlap: float, spent: float, seconds: float
+        self, separator: WindowSeparator, overlap: float, joined: bool, spent: float, seconds: float
     ) -> dict[str, Any]:
         return {
             "task": "separate",
             "stems": list(separator.stems),
-            "settings": {**asdict(separator.config), "overlap": overlap},
+            "settings": {**asdict(separator.config), "overlap": overlap, "joined": joined},
             "seed": separator.seed,
             "evaluations_per_window": separator.evaluations,
             "window_seconds": self.model.config.window / self.model.config.sample_rate,

@@ -8,8 +8,9 @@ window hear the same noise. A window's random key comes from the seed and the wi
 the result does not depend on how many windows share a call.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,27 +19,51 @@ from jaxtyping import Array, Float
 
 from gmsdi_jax.audio import OverlapAdd, StreamResampler, plan, windows
 from gmsdi_jax.build import Model
+from gmsdi_jax.compose import windowed
+from gmsdi_jax.distributed import MANY, BatchedCall, Plan, Spread, shard_rows
 from gmsdi_jax.errors import ConfigError, NumericsError
 from gmsdi_jax.methods import Prompts, SeparationConfig, separate
 from gmsdi_jax.types import Params
 
 
-def prompts_for(model: Model, params: Params, stems: Sequence[str], negative: str = "") -> Prompts:
+def prompts_for(
+    model: Model,
+    params: Params,
+    stems: Sequence[str],
+    negative: str = "",
+    negatives: Mapping[str, str] | None = None,
+) -> Prompts:
     """The embedded texts for `stems`; the rest of each is all the others.
 
+    Args:
+        model: the model.
+        params: its weights.
+        stems: one prompt per stem.
+        negative: what guidance points away from; empty for the learned null.
+        negatives: negative prompts of single stems, by the stems' prompts.
+
     Raises:
-        ConfigError: the model does not know a name.
+        ConfigError: the model does not know a name, or a negative belongs to no stem.
     """
     rests = [", ".join([*stems[:i], *stems[i + 1 :]]) for i in range(len(stems))]
     texts = (list(stems), rests, [negative])
-    return Prompts(*(model.embed(params, model.tokens(rows)) for rows in texts))
+    prompts = Prompts(*(model.embed(params, model.tokens(rows)) for rows in texts))
+    if not negatives:
+        return prompts
+    own = {name.lower(): text for name, text in negatives.items()}
+    unknown = set(own) - {stem.lower() for stem in stems}
+    if unknown:
+        raise ConfigError(f"negative of {min(unknown)!r}: it is not among {', '.join(stems)}")
+    each = model.tokens([own.get(stem.lower(), negative) for stem in stems])
+    return prompts._replace(negatives=model.embed(params, each))
 
 
 class WindowSeparator:
-    """A compiled separation of windows into the stems asked for.
+    """A compiled separation of windows into the stems asked for, on all devices of this process.
 
     What the model knows but nobody asked for is one more text, the *rest*: the texts together cover
-    the mixture, and the rest's stem ends up in the residual.
+    the mixture, and the rest's stem ends up in the residual. A result depends neither on the number
+    of devices nor on how many windows share a call.
     """
 
     def __init__(
@@ -50,10 +75,13 @@ class WindowSeparator:
         *,
         constrained: str | None = None,
         negative: str = "",
-        rows: int = 2,
+        negatives: Mapping[str, str] | None = None,
+        rows: int | Literal["auto"] | None = None,
+        most: int = MANY,
+        devices: Sequence[Any] | None = None,
         seed: int = 0,
     ):
-        """Nothing is compiled before the first window.
+        """Nothing is compiled before the plan is asked for or the first window comes.
 
         Args:
             model: the model.
@@ -64,34 +92,63 @@ class WindowSeparator:
                 paper's best choice, Drums, where it is asked for, else what nobody asked for, else
                 the last stem.
             negative: a prompt that guidance points away from, instead of the learned null.
-            rows: windows times channels per compiled call.
+            negatives: such prompts of single stems, by name, as the paper has them for Bass.
+            rows: windows times channels per compiled call: a number, or ``auto`` for as many as fit
+                the memory, which takes up to three compilations to find out. By default that is
+                done on accelerators; on CPUs, where more do not make it faster, 2, or one per
+                device.
+            most: windows times channels that a song has, where known: no call is made for more.
+            devices: of `jax.local_devices()`; by default all.
             seed: of all noise.
 
         Raises:
             ConfigError: no stem, a stem twice, a name the model does not know, `constrained` is not
                 among the stems, or no rows.
         """
-        if rows < 1:
-            raise ConfigError(f"rows is {rows}: take at least 1")
-        self.model, self.config, self.stems = model, config, tuple(stems)
-        self.rows, self.seed = rows, seed
+        self.model, self.config, self.stems, self.seed = model, config, tuple(stems), seed
         texts = _with_rest(model, stems)
         order = _constrained_last(texts, stems, constrained)
-        prompts = prompts_for(model, params, [texts[i] for i in order], negative)
-        self.evaluations = config.evaluations(len(texts))
+        named = [texts[i] for i in order]
+        prompts = prompts_for(model, params, named, negative, negatives)
+        self.evaluations, self.warning = config.evaluations(len(texts)), config.warning(len(texts))
         places = np.argsort(order)[: len(stems)]
 
-        def run(params: Params, prompts: Prompts, keys: Array, mixture: Array) -> Array:
-            return separate(keys, model.denoiser(params), prompts, mixture, config)[:, places]
+        def run(spread: Spread, params, prompts, key, numbers, mixture) -> Array:
+            keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+            denoise = spread(model.denoiser(params))
+            return separate(keys, denoise, prompts, mixture, config)[:, places]
 
-        self._jitted, self._params, self._prompts = jax.jit(run), params, prompts
-        self._run: Callable[..., Array] = self._jitted
+        self._placed, self._places = (params, prompts, jax.random.key(seed)), places
+        self._call = BatchedCall(
+            run,
+            self._placed,
+            (
+                jax.ShapeDtypeStruct((), np.uint32),
+                jax.ShapeDtypeStruct((model.config.window, 1), np.float32),
+            ),
+            config.rows(len(texts)),
+            windows=rows,
+            most=most,
+            devices=devices,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """How windows share a call and devices share it, as ``8 devices, 96 rows per call``.
+
+        Raises:
+            UnavailableError: not even one window fits the memory.
+        """
+        return self._call.plan
+
+    @property
+    def rows(self) -> int:
+        """Windows times channels per compiled call."""
+        return self.plan.windows
 
     def compile(self) -> None:
         """Compiles now; without it the first window takes that much longer."""
-        keys = jax.random.split(jax.random.key(0), self.rows)
-        mixture = jnp.zeros((self.rows, self.model.config.window, 1))
-        self._run = self._jitted.lower(self._params, self._prompts, keys, mixture).compile()
+        self._call.compile()
 
     def __call__(
         self, batch: Float[np.ndarray, "n t c"], first: int
@@ -103,22 +160,39 @@ class WindowSeparator:
         """
         n, length, channels = batch.shape
         rows = np.moveaxis(batch, 2, 1).reshape(n * channels, length, 1)
-        numbers = np.repeat(np.arange(first, first + n), channels)
-        padding = -len(rows) % self.rows
-        rows = np.pad(rows, ((0, padding), (0, 0), (0, 0)))
-        numbers = np.pad(numbers, (0, padding))
-        base = jax.random.key(self.seed)
-        keys = jax.vmap(lambda number: jax.random.fold_in(base, number))(jnp.asarray(numbers))
-        parts = [
-            np.asarray(self._run(self._params, self._prompts, keys[i:j], jnp.asarray(rows[i:j])))
-            for i, j in ((i, i + self.rows) for i in range(0, len(rows), self.rows))
-        ]
-        stems = np.concatenate(parts)[: n * channels, ..., 0]
+        numbers = np.repeat(np.arange(first, first + n, dtype=np.uint32), channels)
+        stems = self._call(numbers, rows)[..., 0]
         if not np.isfinite(stems).all():
             raise NumericsError(
                 f"the model answered NaN in window {first}: use fewer extreme settings"
             )
         return np.moveaxis(stems.reshape(n, channels, len(self.stems), length), 1, 3)
+
+    def joined(self, song: Float[np.ndarray, "t c"], overlap: float) -> Float[np.ndarray, "k t c"]:
+        """The stems of a song at the model's rate, sampled as one state (`compose.windowed`).
+
+        Its overlapping windows see the same noise, and what they answer is cross-faded at every
+        step. All channels hear the same noise; as many rows as planned share a network call.
+
+        Raises:
+            NumericsError: the model answered with NaN or infinity.
+        """
+        window, mesh, rows = self.model.config.window, self._call.mesh, self.plan.rows
+        hop = max(1, round(window * (1 - overlap)))
+
+        @jax.jit
+        def run(params: Params, prompts: Prompts, key: Array, mixture: Array) -> Array:
+            denoise = windowed(shard_rows(self.model.denoiser(params), mesh), window, hop, rows)
+            keys = jnp.repeat(jax.random.fold_in(key, 0)[None], mixture.shape[0], 0)
+            return separate(keys, denoise, prompts, mixture, self.config)
+
+        rows_in = np.moveaxis(song, 1, 0)[..., None]  # a channel is a row of its own
+        missing = max(0, window - len(song))  # a short song is one padded window
+        rows_in = np.pad(rows_in, ((0, 0), (0, missing), (0, 0)))
+        stems = np.asarray(run(*self._placed, jnp.asarray(rows_in)))[:, self._places]
+        if not np.isfinite(stems).all():
+            raise NumericsError("the model answered NaN: use fewer extreme settings")
+        return np.moveaxis(stems[:, :, : len(song), 0], 0, 2)
 
 
 def separate_blocks(

@@ -53,6 +53,7 @@ def test_what_is_said(gmsdi, model, noise, tmp_path):
     assert "model tiny" in first
     assert compiling.startswith("compiling")
     assert compiled.startswith("compiled in")
+    assert compiled.endswith(": 1 device, 8 rows per call")  # two windows of four stems
     assert "12 evaluations per window" in done  # 4 stems, 3 noise levels
     assert "real-time factor" in done
     assert "stems + residual = input to -" in done
@@ -61,6 +62,16 @@ def test_what_is_said(gmsdi, model, noise, tmp_path):
     assert (quiet.code, quiet.err) == (0, "")
     low = gmsdi("separate", noise(tmp_path / "low.wav"), "-m", model, "-o", tmp_path / "out")
     assert "kHz" not in low.err
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, " 4 rows per call"), ("auto", " 8 rows per call, ")]
+)
+def test_how_much_is_computed_at_once(gmsdi, model, noise, tmp_path, rows, said):
+    song = noise(tmp_path / "song.wav", 44100, 2, 0.1)  # two channels of one window
+    ran = gmsdi("separate", song, "-m", model, "-o", tmp_path / "out", "--rows", rows)
+    assert ran.code == 0
+    assert said in ran.err
 
 
 def test_stems_asked_for_json_and_settings(gmsdi, model, noise, tmp_path):
@@ -153,6 +164,7 @@ def test_one_bad_input_alone(gmsdi, model, tmp_path):
         (["--negative", "Voice", "--guidance", "2"], "'voice' is unknown"),
         (["--overlap", "1"], "--overlap is 1.0"),
         (["--steps", "1"], "steps is 1"),
+        (["--rows", "0"], "rows is 0"),
         (["--filename", "{title}"], "'title'"),
         (["--filename", "{model"], "--filename"),
         (["--filename", "../{track}"], "leads out of"),

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gmsdi_jax.audio import read, write
+from gmsdi_jax.build import Model
 from gmsdi_jax.config import ModelConfig
 from gmsdi_jax.errors import ConfigError, InputError, NumericsError, UnavailableError
 from gmsdi_jax.methods import SeparationConfig
@@ -188,9 +189,35 @@ def test_accompaniment_may_be_longer_than_what_it_goes_with(model, song):
 def test_lengths_are_rounded_up_to_what_the_network_needs():
     """A U-Net draws whole patches; what was not asked for is cut off again."""
     network = UNet1dConfig.tiny(8)
-    config = ModelConfig(network=network, conditioner=TagsConfig(features=8), window=256)
-    assert GMSDI(config, {})._samples(300 / 22050) == 512
-    assert GMSDI(config, {})._samples(512 / 22050) == 512
+    config = ModelConfig(network=network, conditioner=TagsConfig(features=8), window=512)
+    unet = GMSDI(config, Model(config).init(jax.random.key(0)))
+    drawn = unet.generate(["Bass"], 300 / 22050, GenerationConfig(steps=2))
+    assert drawn.stems["Bass"].shape == (300, 1)
+
+
+LONG = 10_000  # samples: two and a half windows
+
+
+@pytest.mark.parametrize("long", ["joined", "continued"])
+def test_long_pieces_keep_what_is_known(model, song, long):
+    """Longer than a window: the given stem comes back as it was, and the seed decides."""
+    bass = song(LONG)
+    config = GenerationConfig(steps=6, gamma=2.0, long=long)
+    found = model.accompany({"Bass": bass}, ["Drums"], config, seed=3).stems
+    assert found["Drums"].shape == (LONG, 1)
+    assert_allclose(found["Bass"], bass, atol=1e-6)
+    again = model.accompany({"Bass": bass}, ["Drums"], config, seed=3).stems
+    assert_array_equal(again["Drums"], found["Drums"])
+    assert np.abs(found["Drums"]).reshape(-1, 1000).max(1).min() > 1e-6
+
+
+def test_continued_windows_begin_with_what_was_drawn(model):
+    """The first window of a long piece is the piece of one window, and stays."""
+    config = GenerationConfig(steps=6, gamma=2.0, long="continued")
+    long = model.generate(["Bass", "Drums"], LONG / 22050, config).stems
+    short = model.generate(["Bass", "Drums"], 4096 / 22050, config).stems
+    for name in long:
+        assert_allclose(long[name][:4096], short[name], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +227,10 @@ def test_lengths_are_rounded_up_to_what_the_network_needs():
         (lambda m: m.generate(["Bass", "bass"]), "name every stem once"),
         (lambda m: m.generate(["Violin"]), "'violin' is unknown"),
         (lambda m: m.generate(["Bass"], 0), "seconds is 0"),
-        (lambda m: m.generate(["Bass"], 61), "at most 60"),
+        (lambda m: m.generate(["Bass"], 1201), "at most 1200"),
+        (lambda m: GenerationConfig(form="magic"), "use difference, sum, mixture, projected"),
+        (lambda m: GenerationConfig(long="magic"), "use joined, continued"),
+        (lambda m: GenerationConfig(overlap=1.0), "overlap is 1.0"),
         (lambda m: m.accompany({}, ["Bass"]), "at least one known stem"),
         (lambda m: m.accompany({"Bass": np.ones((9, 1))}, []), "one to add"),
         (lambda m: m.accompany({"Bass": np.ones((9, 1))}, ["Bass"]), "name every stem once"),
@@ -215,6 +245,41 @@ def test_wishes_that_cannot_be_drawn_are_refused(model, call, message):
     """Before anything is computed, with the value and what is allowed."""
     with pytest.raises(ConfigError, match=message):
         call(model)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (22050, 1)])
+@pytest.mark.parametrize("frames", [1, 3000, 20_000])
+def test_joined_stems_have_the_songs_length_and_sum(model, song, rate, channels, frames):
+    """As one state: exact rate, length and channels, and stems and residual sum to the song."""
+    audio = song(frames, channels)
+    config = SeparationConfig(method="project", steps=3, sigmas=(0.1,))
+    found = model.separate(audio, ["Bass", "Drums"], config, sample_rate=rate, joined=True)
+    assert {stem.shape for stem in found.stems.values()} == {audio.shape}
+    assert_allclose(sum(found.stems.values()) + found.residual, audio, atol=1e-6)
+    assert found.info["settings"]["joined"] is True
+
+
+def test_joined_is_the_same_where_there_is_one_window(model, song, tmp_path):
+    """A song of one window hears the same noise either way; of several, it is joined otherwise."""
+    config = SeparationConfig(method="project", steps=3, sigmas=(0.1,))
+    for frames, alike in ((4000, True), (12_000, False)):
+        audio = song(frames)
+        both = [
+            model.separate(audio, ["Bass"], config, joined=joined).stems["Bass"]
+            for joined in (False, True)
+        ]
+        assert np.allclose(*both, atol=1e-5) == alike
+    write(tmp_path / "song.wav", audio, 22050)
+    separator = model.separator(["Bass"], config)
+    model.separate_file(tmp_path / "song.wav", tmp_path / "out", separator, joined=True)
+    assert_allclose(read(tmp_path / "out/bass.wav")[0], both[1], atol=1e-4)
+
+
+def test_joined_songs_have_a_limit(model, monkeypatch, song):
+    """Memory grows with the song: beyond the limit it is refused with the way out."""
+    monkeypatch.setattr("gmsdi_jax.pipeline.joined.MAX_SECONDS", 0.1)
+    with pytest.raises(ConfigError, match=r"joined separation takes at most 0.1 s"):
+        model.separate(song(9000), ["Bass"], QUICK, joined=True)
 
 
 @pytest.mark.parametrize("shape", [(100,), (100, 2), (0, 1)])

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gmsdi_jax.errors import ConfigError, NumericsError
+from gmsdi_jax.errors import ConfigError, NumericsError, UnavailableError
 from gmsdi_jax.methods import SeparationConfig
-from gmsdi_jax.pipeline import GMSDI, WindowSeparator, separate_blocks, stream
+from gmsdi_jax.pipeline import (
+    GMSDI,
+    WindowSeparator,
+    prompts_for,
+    separate_blocks,
+    stream,
+)
 
 RATE = 22050
 
@@ -132,6 +138,30 @@ def test_compiling_ahead_changes_nothing(model, song):
     assert_array_equal(whole(ahead, audio), whole(model.separator(["Drums", "Bass"], quick), audio))
 
 
+def test_the_plan_is_known_before_anything_is_compiled(model):
+    """On a CPU two windows per call, four texts each; guidance doubles the rows."""
+    quick = SeparationConfig(sigmas=(0.1,))
+    separator = model.separator(None, quick)
+    assert str(separator.plan) == "1 device, 8 rows per call"
+    assert separator.rows == 2
+    guided = SeparationConfig(sigmas=(0.1,), guidance=2.0)
+    assert model.separator(["Bass"], guided, rows=3).plan.rows == 3 * 2 * 2  # Bass and the rest
+    assert model.separator(None, quick, rows=3, most=1).rows == 1
+
+
+def test_as_many_windows_as_the_memory_holds(model, song, monkeypatch):
+    """Asked for ``auto``, calls are measured; a song of five windows fits one; stems stay equal."""
+    audio, quick = song(17_000), SeparationConfig(sigmas=(0.1,))
+    separator = model.separator(None, quick, rows="auto", most=5)
+    assert separator.rows == 5
+    assert separator.plan.needed < separator.plan.limit
+    assert_allclose(whole(separator, audio), whole(model.separator(None, quick), audio), atol=2e-6)
+    monkeypatch.setattr("gmsdi_jax.distributed.call.free_bytes", lambda mesh: 1000)
+    with pytest.raises(UnavailableError, match="one window needs") as error:
+        model.separator(None, quick, rows="auto").compile()
+    assert error.value.exit_code == 4
+
+
 def test_nan_is_an_error_with_the_window(model, song):
     """Weights of NaN: the number of the window is named; exit code 70."""
     broken = GMSDI(model.model.config, jax.tree.map(lambda leaf: leaf * np.nan, model.params))
@@ -149,9 +179,9 @@ def asked(model, monkeypatch):
         seen = []
         original = stream.prompts_for
 
-        def spy(model, params, stems, negative=""):
+        def spy(model, params, stems, negative="", negatives=None):
             seen.append((list(stems), negative))
-            return original(model, params, stems, negative)
+            return original(model, params, stems, negative, negatives)
 
         monkeypatch.setattr(stream, "prompts_for", spy)
         WindowSeparator(model.model, model.params, stems, SeparationConfig(), **options)
@@ -182,9 +212,22 @@ def test_texts_cover_the_mixture(asked):
         (["Bass", "Bass, Drums"], {}, "'Bass' is asked for twice"),
         (["Bass"], {"constrained": "Drums"}, "constrained stem 'Drums' is not among Bass"),
         (["Bass"], {"rows": 0}, "rows is 0"),
+        (["Bass"], {"negatives": {"Drums": "Bass"}}, "negative of 'drums': it is not among Bass"),
     ],
 )
 def test_wishes_that_contradict_are_refused(model, stems, options, message):
     """Before anything is compiled, with the name and what there is."""
     with pytest.raises(ConfigError, match=message):
         model.separator(stems, SeparationConfig(), **options)
+
+
+def test_negatives_are_told_to_their_stems(model):
+    """A stem without one of its own keeps the null; names are found in any case."""
+    prompts = prompts_for(
+        model.model, model.params, ["Bass", "Drums"], negatives={"bass": "Drums, Piano"}
+    )
+    assert prompts.negatives is not None
+    away = model.model.embed(model.params, model.model.tokens(["Drums, Piano"]))
+    assert_array_equal(prompts.negatives.embedding[0], away.embedding[0])
+    assert_array_equal(prompts.negatives.mask[1], prompts.null.mask[0])
+    assert prompts_for(model.model, model.params, ["Bass"]).negatives is None

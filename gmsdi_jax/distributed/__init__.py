@@ -1,0 +1,33 @@
+"""One batched call over all devices: rows that are computed apart, spread over a mesh.
+
+Windows, sources, draws and guidance branches are one batch axis, the *rows* of a network call. No
+row needs another one, so each device takes its share of them and a result depends neither on how
+many devices there are nor on what shares the call. Two layouts spread a call:
+
+``windows``  every device runs the whole computation of its own windows; nothing is exchanged
+``rows``     the devices share the rows of every network call, so that even one window uses all of
+             them; between two calls the audio is exchanged, never what happens inside the network
+
+`BatchedCall` does it for any function of windows; `make_plan` chooses the layout and how many
+windows share a call.
+"""
+
+from gmsdi_jax.distributed.call import BatchedCall, Spread
+from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
+from gmsdi_jax.distributed.plan import MANY, Layout, Plan, fixed_plan, make_plan
+from gmsdi_jax.distributed.rows import over_windows, shard_rows
+
+__all__ = [
+    "MANY",
+    "BatchedCall",
+    "Layout",
+    "Plan",
+    "Spread",
+    "device_mesh",
+    "fixed_plan",
+    "make_plan",
+    "over_windows",
+    "replicated",
+    "shard_rows",
+    "split",
+]

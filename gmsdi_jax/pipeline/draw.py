@@ -1,0 +1,188 @@
+"""Stems drawn from text, alone or to given ones, for pieces of any length.
+
+A piece that fits the model's window is one window. A longer one is drawn in one of two ways:
+
+* ``joined``: the piece is one state; its overlapping windows are denoised side by side and their
+  answers cross-faded at every step (`gmsdi_jax.compose.windowed`).
+* ``continued``: window after window, each with its beginning clamped to what the one before it
+  drew: the method's own partial generation (GMSDI eq. 12), in time instead of over stems.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.compose import guide, stable_gamma, windowed
+from gmsdi_jax.compose.coupling import FORMS, Form
+from gmsdi_jax.diffusion import adpm2, initial_noise, karras, sample
+from gmsdi_jax.errors import ConfigError, NumericsError
+from gmsdi_jax.pipeline.stream import prompts_for
+from gmsdi_jax.tasks import accompany
+from gmsdi_jax.types import Params, Text
+
+Long = Literal["joined", "continued"]
+MAX_SECONDS = 1200.0
+"""Longest piece: its noisy stems are held in memory, several times."""
+_ROWS = 8  # rows of one network call of a joined piece: bounds memory, not the result
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How stems are drawn; the paper's sampler is ADPM2 with rho = 1."""
+
+    steps: int = 100
+    """Solver steps; the paper takes 150 for one stem, 300 and 600 for partial and total."""
+    sigma_min: float = 1e-3
+    """Lowest noise level above 0, full scale = 1."""
+    sigma_max: float = 1.0
+    """Noise level at which sampling starts."""
+    rho: float = 7.0
+    """Curvature of the Karras grid."""
+    guidance: float = 1.0
+    """Guidance scale; 1 is off."""
+    form: Form = "difference"
+    """Reading of the coupling: difference (the paper's text), sum, mixture, or projected (ours: the
+    stems sum to a sample of the mixture model)."""
+    gamma: float = 2.0
+    """Standard deviation of the coupling, full scale = 1; of difference and sum."""
+    long: Long = "joined"
+    """How pieces longer than the model's window are drawn: joined (all windows at once) or
+    continued (one after the other)."""
+    overlap: float = 0.5
+    """Share of a window that the next one repeats in long pieces, more than 0, less than 1."""
+
+    def __post_init__(self):
+        """Refuses what cannot be drawn."""
+        if self.steps < 2 or not 0 < self.sigma_min < self.sigma_max:
+            raise ConfigError(
+                f"steps is {self.steps}, sigma_min {self.sigma_min}, sigma_max {self.sigma_max}: "
+                f"take at least 2 steps, and 0 < sigma_min < sigma_max"
+            )
+        if not 0 < self.overlap < 1:
+            raise ConfigError(f"overlap is {self.overlap}: take more than 0 and less than 1")
+        for name, known in (("form", FORMS), ("long", get_args(Long))):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r} is unknown: use {', '.join(known)}"
+                )
+
+
+Run = Callable[[Params, Array, Array, Array], Array]
+
+
+def draw(
+    model: Model,
+    params: Params,
+    stems: list[str],
+    known: Float[np.ndarray, "k t 1"],
+    is_known: Bool[np.ndarray, " k"],
+    config: GenerationConfig,
+    seed: int,
+) -> Float[np.ndarray, "k t 1"]:
+    """The stems, in the order of their names, the known ones as they are given.
+
+    Args:
+        model: the model.
+        params: its weights.
+        stems: one prompt per stem.
+        known: the known stems, zeros for the others; the length is that of the piece.
+        is_known: which stems are known.
+        config: the sampler and the coupling.
+        seed: of all noise.
+
+    Raises:
+        ConfigError: an unknown stem, or a coupling that the grid cannot follow.
+        NumericsError: the model answered NaN or infinity.
+    """
+    sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
+    stable_gamma(config.form, len(stems), sigmas, config.gamma)
+    key, length, window = jax.random.key(seed), known.shape[1], model.config.window
+    given = np.broadcast_to(is_known[:, None], known.shape[:2])
+    if length <= window or config.long == "joined":
+        run = _compiled(model, params, stems, config, sigmas)
+        missing = -length % _multiple(model)
+        padded = np.pad(known, ((0, 0), (0, missing), (0, 0)))
+        given = np.pad(given, ((0, 0), (0, missing)), mode="edge")
+        drawn = np.asarray(run(params, key, jnp.asarray(padded), jnp.asarray(given)))[:, :length]
+    else:
+        run = _compiled(model, params, stems, config, sigmas)
+        drawn = _continued(run, params, key, known, given, window, _hop(window, config))
+    if not np.isfinite(drawn).all():
+        raise NumericsError("the model answered NaN: take more steps or a larger gamma")
+    return drawn
+
+
+def _compiled(
+    model: Model,
+    params: Params,
+    stems: list[str],
+    config: GenerationConfig,
+    sigmas: Float[Array, " n"],
+) -> Run:
+    """A function of weights, key, known stems and a mask of them, to stems ``[k t 1]``."""
+    prompts = prompts_for(model, params, stems)
+    everything = model.embed(params, model.tokens([", ".join(stems)]))
+    text_mixture = Text(everything.embedding[0], everything.mask[0])
+    window = model.config.window
+
+    @jax.jit
+    def run(
+        params: Params,
+        key: Key[Array, ""],
+        known: Float[Array, "k t 1"],
+        is_known: Bool[Array, "k t"],
+    ) -> Float[Array, "k t 1"]:
+        denoise = guide(model.denoiser(params), config.guidance, prompts.null)
+        denoise = windowed(denoise, window, _hop(window, config), _ROWS)
+        keys = key[None]
+        # What is known starts at itself plus noise; what is not, at noise.
+        given = jnp.where(is_known[..., None], known, 0)
+        start = given[None] + initial_noise(keys, sigmas[0], known.shape)
+        coupling = (config.form, config.gamma, text_mixture)
+        joint = accompany(denoise, prompts.texts, given[None], is_known, *coupling)
+        return sample(keys, joint, adpm2(), sigmas, start)[0]
+
+    return run
+
+
+def _continued(
+    run: Run,
+    params: Params,
+    key: Key[Array, ""],
+    known: Float[np.ndarray, "k t 1"],
+    is_known: Bool[np.ndarray, "k t"],
+    window: int,
+    hop: int,
+) -> Float[np.ndarray, "k t 1"]:
+    """Window after window; what was drawn before is known to the next."""
+    length = known.shape[1]
+    count = 1 + -(-(length - window) // hop)
+    missing = window + (count - 1) * hop - length
+    drawn = np.pad(known, ((0, 0), (0, missing), (0, 0)))
+    settled = np.pad(is_known, ((0, 0), (0, missing)), mode="edge")
+    for number in range(count):
+        here = slice(number * hop, number * hop + window)
+        part = run(
+            params,
+            jax.random.fold_in(key, number) if number else key,
+            jnp.asarray(drawn[:, here]),
+            jnp.asarray(settled[:, here]),
+        )
+        drawn[:, here] = np.asarray(part)
+        settled[:, here] = True
+    return drawn[:, :length]
+
+
+def _hop(window: int, config: GenerationConfig) -> int:
+    return max(1, round(window * (1 - config.overlap)))
+
+
+def _multiple(model: Model) -> int:
+    """What the network needs a window to be a multiple of, samples."""
+    return getattr(model.config.network, "multiple", 1)
