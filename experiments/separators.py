@@ -86,10 +86,10 @@ def score(
     count, length = windows.mixture.shape[:2]
     padded = np.pad(windows.mixture, ((0, -count % rows), (0, 0), (0, 0)))
     numbers = np.arange(len(padded))
-    run = run.lower(model.params, jnp.asarray(numbers[:rows]), padded[:rows]).compile()
+    call = run.lower(model.params, jnp.asarray(numbers[:rows]), padded[:rows]).compile()
     started = time.perf_counter()
     parts = [
-        np.asarray(run(model.params, jnp.asarray(numbers[i : i + rows]), padded[i : i + rows]))
+        np.asarray(call(model.params, jnp.asarray(numbers[i : i + rows]), padded[i : i + rows]))
         for i in range(0, len(padded), rows)
     ]
     rate = core.config.sample_rate
@@ -106,7 +106,7 @@ def score(
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="a prepared split with stems")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=Path("runs/separators"))

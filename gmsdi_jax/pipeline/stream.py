@@ -19,10 +19,10 @@ from jaxtyping import Array, Float
 
 from gmsdi_jax.audio import OverlapAdd, StreamResampler, plan, windows
 from gmsdi_jax.build import Model
-from gmsdi_jax.compose import windowed
+from gmsdi_jax.compose import uncertainty, windowed
 from gmsdi_jax.distributed import MANY, BatchedCall, Plan, Spread, shard_rows
 from gmsdi_jax.errors import ConfigError, NumericsError
-from gmsdi_jax.methods import Prompts, SeparationConfig, separate
+from gmsdi_jax.methods import Prompts, SeparationConfig, draw, separate
 from gmsdi_jax.types import Params
 
 
@@ -118,10 +118,10 @@ class WindowSeparator:
             denoise = spread(model.denoiser(params))
             return separate(keys, denoise, prompts, mixture, config)[:, places]
 
-        self._placed, self._places = (params, prompts, jax.random.key(seed)), places
+        self._places = places
         self._call = BatchedCall(
             run,
-            self._placed,
+            (params, prompts, jax.random.key(seed)),
             (
                 jax.ShapeDtypeStruct((), np.uint32),
                 jax.ShapeDtypeStruct((model.config.window, 1), np.float32),
@@ -177,6 +177,33 @@ class WindowSeparator:
         Raises:
             NumericsError: the model answered with NaN or infinity.
         """
+        stems = self._whole(separate, song, overlap)[:, self._places]
+        return np.moveaxis(stems[:, :, : len(song), 0], 0, 2)
+
+    def uncertainty(
+        self, song: Float[np.ndarray, "t c"], overlap: float
+    ) -> Float[np.ndarray, "k m f"]:
+        """How much the draws of a song disagree (`compose.uncertainty`): 0 to 1, m frames, f bins.
+
+        The song is at the model's rate and one state, as in `joined`; its channels are averaged.
+
+        Raises:
+            ConfigError: fewer than two draws, or a method that draws nothing.
+            NumericsError: the model answered with NaN or infinity.
+        """
+        if self.config.draws < 2 or self.config.method == "direct":
+            raise ConfigError("uncertainty needs a method that samples, and draws of at least 2")
+        size, smoothing = self.config.fft, self.config.smoothing
+
+        def spread(*arguments) -> Array:
+            return uncertainty(draw(*arguments)[:, :, self._places], size, *smoothing)[:, :, 0]
+
+        return self._whole(spread, song, overlap).mean(0)
+
+    def _whole(
+        self, method: Callable[..., Array], song: Float[np.ndarray, "t c"], overlap: float
+    ) -> np.ndarray:
+        """`method`, called as `methods.separate`, on a whole song: ``[c t 1]`` is its mixture."""
         window, mesh, rows = self.model.config.window, self._call.mesh, self.plan.rows
         hop = max(1, round(window * (1 - overlap)))
 
@@ -184,15 +211,15 @@ class WindowSeparator:
         def run(params: Params, prompts: Prompts, key: Array, mixture: Array) -> Array:
             denoise = windowed(shard_rows(self.model.denoiser(params), mesh), window, hop, rows)
             keys = jnp.repeat(jax.random.fold_in(key, 0)[None], mixture.shape[0], 0)
-            return separate(keys, denoise, prompts, mixture, self.config)
+            return method(keys, denoise, prompts, mixture, self.config)
 
         rows_in = np.moveaxis(song, 1, 0)[..., None]  # a channel is a row of its own
         missing = max(0, window - len(song))  # a short song is one padded window
         rows_in = np.pad(rows_in, ((0, 0), (0, missing), (0, 0)))
-        stems = np.asarray(run(*self._placed, jnp.asarray(rows_in)))[:, self._places]
-        if not np.isfinite(stems).all():
+        answer = np.asarray(run(*self._call.placed, jnp.asarray(rows_in)))
+        if not np.isfinite(answer).all():
             raise NumericsError("the model answered NaN: use fewer extreme settings")
-        return np.moveaxis(stems[:, :, : len(song), 0], 0, 2)
+        return answer
 
 
 def separate_blocks(

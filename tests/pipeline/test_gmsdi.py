@@ -275,6 +275,17 @@ def test_joined_is_the_same_where_there_is_one_window(model, song, tmp_path):
     assert_allclose(read(tmp_path / "out/bass.wav")[0], both[1], atol=1e-4)
 
 
+def test_uncertainty_is_a_map_of_what_draws_disagree_about(model, song):
+    """One map per stem, 0 to 1; a method without draws has none."""
+    audio = song(6000, 2)
+    config = SeparationConfig(method="project", steps=3, sigmas=(0.1,), draws=3, fft=256)
+    found = model.separator(["Drums", "Bass"], config).uncertainty(audio, 0.25)
+    assert found.shape == (2, -(-(6000 + 192) // 64), 129)
+    assert 0 <= found.min() < found.max() <= 1
+    with pytest.raises(ConfigError, match="draws of at least 2"):
+        model.separator(["Bass"], SeparationConfig(draws=3)).uncertainty(audio, 0.25)
+
+
 def test_joined_songs_have_a_limit(model, monkeypatch, song):
     """Memory grows with the song: beyond the limit it is refused with the way out."""
     monkeypatch.setattr("gmsdi_jax.pipeline.joined.MAX_SECONDS", 0.1)
