@@ -39,6 +39,9 @@ SEES_ONLY = {
 PURE = {"compose", "diffusion", "tasks"}  # jax alone, so that anyone can bring their own model
 FENCES = {
     "flax": {"models", "convert", "build"},
+    "jax.sharding": {"distributed", "train"},
+    "jax.shard_map": {"distributed", "train"},
+    "jax.pmap": set(),
     "optax": {"train"},
     "orbax": {"train"},
     "grain": {"data"},
@@ -60,7 +63,10 @@ def home(dotted: str) -> str:
 
 
 def imports(dotted: str, source: str) -> Iterator[str]:
-    """Dotted names of all that a module imports, also inside functions, relative ones resolved."""
+    """Dotted names of all that a module imports, also inside functions, relative ones resolved.
+
+    What is reached as an attribute of ``jax`` counts as imported.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -68,7 +74,10 @@ def imports(dotted: str, source: str) -> Iterator[str]:
             package = dotted.rpartition(".")[0]
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             names = [alias.name for alias in node.names if alias.name != "__version__"]
-            yield from ([f"{base}.{name}" for name in names] if base == "gmsdi_jax" else [base])
+            within = base in ("gmsdi_jax", "jax")
+            yield from ([f"{base}.{name}" for name in names] if within else [base])
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "jax":
+            yield f"jax.{node.attr}"
 
 
 def violations(dotted: str, source: str) -> list[str]:
@@ -79,6 +88,7 @@ def violations(dotted: str, source: str) -> list[str]:
     found = []
     for name in imports(dotted, source):
         top, there = name.split(".")[0], home(name)
+        fence = next((f for f in FENCES if f"{name}.".startswith(f"{f}.")), None)
         if top in PACKAGES:
             if there == here:
                 continue
@@ -88,8 +98,8 @@ def violations(dotted: str, source: str) -> list[str]:
                 found.append(f"{name}: row {ROW[there]} is not below row {ROW[here]}")
             elif there not in SEES_ONLY.get(here, ROW):
                 found.append(f"{name}: {here} sees only {sorted(SEES_ONLY[here])}")
-        elif here not in FENCES.get(top, ROW):
-            found.append(f"{name}: only {sorted(FENCES[top]) or 'nobody'} may import {top}")
+        elif fence and here not in FENCES[fence]:
+            found.append(f"{name}: only {sorted(FENCES[fence]) or 'nobody'} may import {fence}")
         elif here in PURE and top not in {"jax", "jaxtyping"} | sys.stdlib_module_names:
             found.append(f"{name}: {here} imports jax and jaxtyping alone")
     return [f"{dotted} imports {line}" for line in found]
@@ -124,6 +134,9 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
         ("gmsdi_jax.audio.files", "from gmsdi_jax.data.shards import read"),
         ("gmsdi_jax.train.loop", "def f():\n    import torch"),
         ("gmsdi_jax.pipeline", "import soundfile"),
+        ("gmsdi_jax.pipeline", "from jax.sharding import Mesh"),
+        ("gmsdi_jax.pipeline", "import jax\njax.shard_map(f)"),
+        ("gmsdi_jax.pipeline", "from jax import pmap"),
         ("gmsdi_jax.types", "from gmsdi_jax import GMSDI"),
         ("gmsdi_jax.manager", ""),
         ("data_pipelines.slakh", "import gmsdi_jax.models"),
@@ -140,6 +153,7 @@ def test_a_forbidden_import_is_caught(dotted: str, source: str) -> None:
         ("gmsdi_jax.audio.files", "import soundfile\nfrom .windows import overlap_add"),
         ("gmsdi_jax.pipeline", "from gmsdi_jax import __version__\nimport numpy"),
         ("experiments.mini", "from gmsdi_jax.train import loop"),
+        ("gmsdi_jax.distributed.mesh", "import jax\njax.sharding.Mesh"),
         ("data_pipelines.slakh", "from gmsdi_jax.data.shards import write_shards\nimport mido"),
     ],
 )

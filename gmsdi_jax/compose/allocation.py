@@ -50,14 +50,19 @@ def uniform(
     return jnp.broadcast_to(residual[:, None] / answer.shape[1], answer.shape)
 
 
+BinRule = Callable[[Float[Array, "b k t c"], Float[Array, ""]], Float[Array, "b k c n f"]]
+
+
 @dataclass(frozen=True)
 class BinAllocation:
     """An allocation by the variance of every source in every time-frequency bin."""
 
-    variance: Callable[[Float[Array, "b k t c"], Float[Array, ""]], Float[Array, "b k c n f"]]
-    """From the answers and sigma to variances, of which only the ratios matter to the split."""
+    variance: BinRule
+    """From the answers and sigma to the posterior variances ``C_k``."""
     size: int
     """STFT size in samples; the hop is a quarter of it."""
+    weights: BinRule | None = None
+    """The same to what the split is in proportion to; by default the variances."""
 
     def __call__(
         self,
@@ -65,10 +70,11 @@ class BinAllocation:
         residual: Float[Array, "b t c"],
         sigma: Float[Array, ""],
     ) -> Float[Array, "b k t c"]:
-        """`residual` split in proportion to the variances, bin by bin."""
-        variance = self.variance(answer, sigma)
-        weights = variance / variance.sum(1, keepdims=True)
-        parts = apply_gain(weights, spectrum(residual, self.size)[:, None])
+        """`residual` split in proportion to the weights, bin by bin."""
+        weights = (self.weights or self.variance)(answer, sigma)
+        parts = apply_gain(
+            weights / weights.sum(1, keepdims=True), spectrum(residual, self.size)[:, None]
+        )
         return signal(parts, self.size, residual.shape[1])
 
     def spread(
@@ -113,10 +119,14 @@ def local_power(
         power = smooth_power(answer, size, frames, bins)
         if corrected:
             power = (power + jnp.sqrt(power**2 + 4 * power * sigma**2)) / 2
-        power = jnp.maximum(power, least)
-        return power * sigma**2 / (power + sigma**2)
+        return _posterior(jnp.maximum(power, least), sigma)
 
     return BinAllocation(variance, size)
+
+
+def _posterior(power: Array, sigma: Float[Array, ""]) -> Array:
+    """The variance of a Gaussian bin, given itself plus noise of level sigma."""
+    return power * sigma**2 / (power + sigma**2)
 
 
 def shares(
@@ -129,11 +139,16 @@ def shares(
     """Fixed weights: the smoothed shares of `reference`, for instance a direct read-out.
 
     Several draws ``[b n k t c]`` as a reference give the shares of their mean power. `exponent` is
-    that of the amplitudes: 2 gives shares of power (Wiener), 1 of amplitude.
+    that of the amplitudes: 2 gives shares of power (Wiener), 1 of amplitude. To `spread`, a bin is
+    a Gaussian of the reference's power.
     """
     power = smooth_power(reference, size, frames, bins)
     power = (power if reference.ndim == 4 else power.mean(1)) + _FLOOR
-    return BinAllocation(lambda answer, sigma: power ** (exponent / 2), size)
+    return BinAllocation(
+        lambda answer, sigma: _posterior(power, sigma),
+        size,
+        lambda answer, sigma: power ** (exponent / 2),
+    )
 
 
 def wiener(

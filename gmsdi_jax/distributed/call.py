@@ -69,7 +69,7 @@ class BatchedCall:
         self.mesh = device_mesh(devices)
         self._run, self._window, self._rows_per_window = run, window, rows_per_window
         self._windows, self._most = windows, most
-        self._placed = jax.device_put(placed, replicated(self.mesh))
+        self.placed = jax.device_put(placed, replicated(self.mesh))
         self.compiled = cache(self._compile)
 
     @cached_property
@@ -98,7 +98,7 @@ class BatchedCall:
         answers = []
         for start in range(0, count, size):
             some = [_filled(each[start : start + size], size) for each in windows]
-            answers.append(np.asarray(call(*self._placed, *jax.device_put(some, sharding))))
+            answers.append(np.asarray(call(*self.placed, *jax.device_put(some, sharding))))
         return np.concatenate(answers)[:count]
 
     def _compile(self, windows: int, layout: Layout) -> Compiled:
@@ -109,7 +109,7 @@ class BatchedCall:
         ]
 
         def run(*arguments: PyTree) -> Array:
-            placed, each = arguments[: len(self._placed)], arguments[len(self._placed) :]
+            placed, each = arguments[: len(self.placed)], arguments[len(self.placed) :]
             if layout == "rows":
                 return self._run(partial(shard_rows, mesh=self.mesh), *placed, *each)
             return over_windows(partial(self._run, lambda denoise: denoise, *placed), self.mesh)(
@@ -117,7 +117,7 @@ class BatchedCall:
             )
 
         jitted = jax.jit(run, out_shardings=sharding)
-        return jitted.lower(*self._placed, *arrays).compile()
+        return jitted.lower(*self.placed, *arrays).compile()
 
     def _sharding(self, layout: Layout) -> jax.sharding.NamedSharding:
         return split(self.mesh) if layout == "windows" else replicated(self.mesh)
@@ -125,7 +125,7 @@ class BatchedCall:
     def _measure(self, windows: int, layout: Layout) -> float:
         """Bytes per device that such a call needs; infinity where the compiler refuses it."""
         try:
-            return needed_bytes(self.compiled(windows, layout), self._placed)
+            return needed_bytes(self.compiled(windows, layout), self.placed)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 return math.inf

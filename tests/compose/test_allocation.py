@@ -163,3 +163,23 @@ def test_wiener_filter_leads_a_draw_back_to_the_mean(scores):
     gain, best = scores["filtered"], scores["exact mean"]
     assert gain > (scores["local power"] + best) / 2
     assert gain < best
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("name", ["local_power", "shares"])
+def test_spread_has_the_posterior_covariance(name, sigma, rng):
+    """Two white sources of known power: variance ``C_1 C_2 / (C_1 + C_2)`` each, and sum zero.
+
+    At low sigma that is half of sigma^2, however loud the sources are.
+    """
+    powers = np.array([0.04, 0.01])
+    stems = np.sqrt(powers).reshape(1, 2, 1, 1) * rng.standard_normal((1, 2, 60_000, 1))
+    stems, noise = (jnp.asarray(x, jnp.float32) for x in (stems, rng.standard_normal(stems.shape)))
+    make = {
+        "local_power": lambda: local_power(SIZE, 9, 65),
+        "shares": lambda: shares(stems, SIZE, 9, 65, 1.5),
+    }
+    drawn = make[name]().spread(noise, stems, jnp.asarray(sigma))
+    c = powers * sigma**2 / (powers + sigma**2)
+    assert_allclose(drawn.sum(1), np.zeros((1, 60_000, 1)), atol=1e-5)
+    assert_allclose(np.var(drawn, axis=2)[0, :, 0], [c.prod() / c.sum()] * 2, rtol=0.05)

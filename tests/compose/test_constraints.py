@@ -23,7 +23,16 @@ from gmsdi_jax.compose import (
     stack_texts,
     uniform,
 )
-from gmsdi_jax.diffusion import churn, euler, euler_ancestral, heun, karras, resample, sample
+from gmsdi_jax.diffusion import (
+    churn,
+    dpmpp_2m,
+    euler,
+    euler_ancestral,
+    heun,
+    karras,
+    resample,
+    sample,
+)
 from gmsdi_jax.types import Text
 
 B, K, T = 2, 3, 5
@@ -81,6 +90,37 @@ def test_clamped_source_comes_out_as_it_went_in(step, rng, key):
     denoise = clamp(prior(VARIANCE), known, jnp.array([True, False, True]))
     run = jax.jit(lambda x: sample(jax.random.split(key, B), denoise, step, karras(9), x))
     assert_allclose(run(start)[:, ::2], known[:, ::2], rtol=0, atol=1e-9)
+
+
+def masks(rng) -> dict[str, np.ndarray]:
+    """Which samples of which sources are known: for all windows, or for each its own."""
+    return {
+        "k t": np.arange(T) < np.array([[3], [0], [5]]),
+        "b k t c": rng.random((B, K, T, 1)) < 0.5,
+        "b k 1 1": np.array([[True, False, False], [False, True, True]]).reshape(B, K, 1, 1),
+    }
+
+
+@pytest.mark.parametrize("name", ["k t", "b k t c", "b k 1 1"])
+@pytest.mark.parametrize("step", [euler, heun, dpmpp_2m], ids=["euler", "heun", "dpmpp_2m"])
+def test_clamp_by_time_keeps_known_samples_on_their_path(step, name, rng, key):
+    """In-painting: what is known is ``known + sigma eps`` at every level, the rest goes its way."""
+    known, eps = jnp.asarray(rng.standard_normal((2, B, K, T, 1)))
+    mask = masks(rng)[name]
+    here = np.broadcast_to(mask if mask.ndim == 4 else mask[None, ..., None], known.shape)
+    joint = couple(prior(VARIANCE), "sum", 2.0)
+    denoise = clamp(joint, jnp.where(here, known, jnp.nan), jnp.asarray(mask))  # nan: is not read
+    grid, keys = karras(20, 1e-3, 3.0), jax.random.split(key, B)
+
+    @jax.jit
+    def after(levels):
+        return sample(keys, denoise, step, levels, known + levels[0] * eps)
+
+    for n in (1, 7, 20):
+        found = np.asarray(after(grid[: n + 1]))
+        assert_allclose(found[here], (known + grid[n] * eps)[here], rtol=0, atol=1e-9)
+    assert np.isfinite(found).all()
+    assert np.abs(found - known)[~here].min() > 1e-3
 
 
 def test_completed_stems_sum_to_the_mixture(texts, mixture, rng, key):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_less
 
-from gmsdi_jax.diffusion import karras, lognormal
+from gmsdi_jax.diffusion import GRIDS, karras, lognormal
 
 
 @pytest.mark.parametrize("steps", [2, 10, 150, 600])
@@ -38,6 +38,24 @@ def test_grid_is_msdms():
     ]
     assert_allclose(karras(150), [*expected, 0.0], rtol=1e-5)
     assert_allclose(karras(150, rho=1.0)[75], 1 + 75 / 149 * (1e-4 - 1), rtol=1e-5)
+
+
+PUBLISHED = {
+    "msdm": ([1.0, 1e-4, 0.0], 7),
+    "msdm-generation": ([20.0, 1e-4, 0.0], 7),
+    "adp": ([3.0, 1e-4], 9),
+    "edm": ([80.0, 2e-3, 0.0], 7),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_published_grids_have_their_numbers(name):
+    """Their ends, and that ``sigma^(1/rho)`` falls in equal steps from one to the other."""
+    ends, rho = PUBLISHED[name]
+    grid = np.asarray(karras(50, **GRIDS[name]), np.float64)
+    assert_allclose(grid[[0, *range(49, len(grid))]], ends, rtol=1e-5)
+    falls = np.diff(grid[:50] ** (1 / rho))
+    assert_allclose(falls, np.full(49, falls.mean()), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gmsdi_jax.diffusion import adpm2, churn, euler, euler_ancestral, heun, resample
+from gmsdi_jax.diffusion import adpm2, churn, daps, euler, euler_ancestral, heun, resample
 from gmsdi_jax.diffusion.steps import fold
 
 CAP = math.sqrt(2) - 1
@@ -118,8 +118,14 @@ def test_wrapper_and_step_never_draw_the_same_noise(wrap, key):
 
 @pytest.mark.parametrize(
     "step",
-    [euler_ancestral, adpm2(), churn(euler, 20, 50), resample(churn(heun, 20, 50), 2)],
-    ids=["ancestral", "adpm2", "churn", "resample of churn"],
+    [
+        euler_ancestral,
+        adpm2(),
+        churn(euler, 20, 50),
+        resample(churn(heun, 20, 50), 2),
+        daps(lambda noise, answer, sigma: sigma * noise),
+    ],
+    ids=["ancestral", "adpm2", "churn", "resample of churn", "daps"],
 )
 def test_window_does_not_hear_its_neighbours(step, rng, key):
     """A window's result is that of the window alone, bit by bit: its noise comes from its key."""

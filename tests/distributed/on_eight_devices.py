@@ -116,14 +116,22 @@ def test_there_are_eight_devices():
     assert (MESH.size, MESH.axis_names) == (8, ("rows",))
 
 
-@pytest.mark.parametrize("count", [3, 11])
 @pytest.mark.parametrize("layout", SPREADS)
-def test_every_row_is_what_one_device_answers(network, layout, count):
-    """Also where rows are no multiple of the devices, and weights are arguments of the function."""
+def test_every_row_is_what_one_device_answers(network, layout):
+    """Eleven rows, with weights that are arguments of the compiled function."""
     make, weights = network
     spread = SPREADS[layout]
-    found = jax.jit(lambda w, *args: spread(make(w), MESH)(*args))(weights, *rows(count))
-    assert_allclose(found, jax.jit(make(weights))(*rows(count)), atol=1e-6)
+    found = jax.jit(lambda w, *args: spread(make(w), MESH)(*args))(weights, *rows(11))
+    assert_allclose(found, jax.jit(make(weights))(*rows(11)), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9])
+@pytest.mark.parametrize("layout", SPREADS)
+def test_any_number_of_rows_may_be_spread(layout, count):
+    """Fewer than the devices, as many, no multiple of them."""
+    denoise = simple(WEIGHTS)
+    found = jax.jit(SPREADS[layout](denoise, MESH))(*rows(count))
+    assert_allclose(found, denoise(*rows(count)), atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", SPREADS)
@@ -257,9 +265,9 @@ def test_a_neighbour_of_nan_spoils_nothing(separator, alone, per_call):
 
 
 def test_whole_windows_are_separated_without_a_word(separator):
-    """An eighth of the work per device and no exchange at all."""
-    one, eight = separator(1, 8)._call.compile(), separator(8, 8)._call.compile()
-    assert_allclose(flops(eight) / flops(one), 1 / 8, rtol=0.02)
+    """Of eight windows each device has the work of one, and no exchange at all."""
+    one, eight = separator(1, 1)._call.compile(), separator(8, 8)._call.compile()
+    assert_allclose(flops(eight), flops(one), rtol=0.02)
     assert exchanges(eight) == []
 
 
@@ -275,14 +283,24 @@ def test_a_whole_separation_is_what_pmap_answers(separator):
     """One window per device, by jax.pmap of the very function that the separator compiles."""
     spread = separator(8, 8)
     run = spread._call._run
-    arguments = (*spread._call._placed, np.arange(5, 13, dtype=np.uint32), noise(8, T, 1))
-    placed = len(spread._call._placed)
+    arguments = (*spread._call.placed, np.arange(5, 13, dtype=np.uint32), noise(8, T, 1))
+    placed = len(spread._call.placed)
     parallel = jax.pmap(
         lambda *given: run(lambda denoise: denoise, *given), in_axes=(None,) * placed + (0, 0)
     )
     folded = (a.reshape(8, 1, *a.shape[1:]) for a in arguments[placed:])
     found = parallel(*arguments[:placed], *folded)
     assert_same(np.asarray(found).reshape(8, 4, T, 1), spread(noise(8, T, 1), 5))
+
+
+def test_a_joined_song_is_what_one_device_answers(model):
+    """One state of many windows, whose rows the devices share."""
+    song = noise(3 * T, 2)
+    one, eight = (
+        model.separate(song, ["Bass"], DIRECT, joined=True, devices=jax.devices()[:n])
+        for n in (1, 8)
+    )
+    assert_same(eight.stems["Bass"], one.stems["Bass"])
 
 
 def test_the_plan_is_said(model):

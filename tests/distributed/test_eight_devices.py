@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).with_name("on_eight_devices.py")
 FLAG = "--xla_force_host_platform_device_count=8"
 
 
+@pytest.mark.timeout(900)
 def test_everything_holds_on_eight_devices():
     flags = f"{os.environ.get('XLA_FLAGS', '')} {FLAG}"
     ran = subprocess.run(

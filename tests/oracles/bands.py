@@ -44,6 +44,19 @@ class Bands(NamedTuple):
         c = self.power * sigma**2 / (self.power + sigma**2)
         return self.filter(c / c.sum(0)[None], jnp.broadcast_to(residual[:, None], answer.shape))
 
+    def deviations(self, noise, answer, sigma):
+        """What `daps` is exact with: noise of the covariance of the stems given their sum."""
+        c = self.power * sigma**2 / (self.power + sigma**2)
+        free = self.filter(jnp.sqrt(c), noise)
+        return free - self.by_covariance(answer, free.sum(1), sigma)
+
+    def posterior_draws(self, rng: np.random.Generator, mixture: Float[Array, "b t 1"], n: int):
+        """Exact draws ``[b n k t 1]`` of the stems given their sum."""
+        free = jnp.stack([self.draw(rng, mixture.shape[0]) for _ in range(n)], 1)
+        left = mixture[:, None] - free.sum(2)
+        parts = jnp.stack([self.posterior_mean(left[:, i]) for i in range(n)], 1)
+        return free + parts
+
     def posterior_mean(self, mixture: Float[Array, "b t 1"]) -> Float[Array, "b k t 1"]:
         """The best estimate of the stems given their sum."""
         b, t, c = mixture.shape

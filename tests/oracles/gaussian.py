@@ -8,11 +8,14 @@ time-frequency plane, where coloured sources are diagonal. Then
   with ``S = sum v``,
 * every solver step is affine in the state, in the mixture and in the noise it draws. `moments`
   feeds a step one unit vector of each and so gets the mean and the covariance of its samples
-  without a single random number.
+  without a single random number. Of a step with memory, which draws nothing, it feeds the whole
+  path.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import NamedTuple
 from unittest import mock
 
@@ -21,8 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gmsdi_jax.diffusion import steps
-from gmsdi_jax.types import Denoiser, Step
+from gmsdi_jax.diffusion import sample, steps
+from gmsdi_jax.types import Denoiser, MultiStep, Step
+
+Composed = Callable[[Float[Array, "b t 1"]], Denoiser]
+"""From a batch of mixtures to their denoiser, as ``lambda y: dirac(prior(v), y)``."""
+
+
+_HASTE = {"xla_backend_optimization_level": 0}  # these maps take longer to compile than to run
 
 
 class Moments(NamedTuple):
@@ -46,6 +55,12 @@ def posterior(variance: Float[np.ndarray, "k t"]) -> Moments:
     return Moments(variance / total, diagonal - variance[:, None] * variance / total)
 
 
+def noisy(clean: Moments, sigma: float) -> Moments:
+    """The same sources in white noise of level `sigma`: the exact state from which to start."""
+    k, t = clean.gain.shape
+    return Moments(clean.gain, clean.covariance + white(k, t, sigma**2).covariance)
+
+
 def by_covariance(variance: Float[Array, "k t"]):
     """The allocation that `project` is exact with: ``C_k = sigma^2 dD_k/dx = v s / (v + s)``."""
     v = jnp.asarray(variance)[None, ..., None]
@@ -55,6 +70,17 @@ def by_covariance(variance: Float[Array, "k t"]):
         return c / c.sum(1, keepdims=True) * residual[:, None]
 
     return allocate
+
+
+def deviations(variance: Float[Array, "k t"]):
+    """What `daps` is exact with: noise of covariance ``C - C (sum C)^-1 C``, with C as above."""
+    v, split = jnp.asarray(variance)[None, ..., None], by_covariance(variance)
+
+    def spread(noise, answer, sigma):
+        free = jnp.sqrt(v * sigma**2 / (v + sigma**2)) * noise
+        return free - split(answer, free.sum(1), sigma)
+
+    return spread
 
 
 def spectra(k: int = 4, bins: int = 256, spread: float = 10.0) -> Float[np.ndarray, "k t"]:
@@ -77,43 +103,79 @@ def noise(draw: Callable[[int, Array], Array]) -> Iterator[list[int]]:
 
 
 def moments(
-    step: Step,
-    denoiser: Callable[[Float[Array, "b t 1"]], Denoiser],
-    sigmas: Float[Array, " n"],
-    start: Moments,
+    step: Step | MultiStep, denoiser: Composed, sigmas: Float[Array, " n"], start: Moments
 ) -> Moments:
-    """What `step` makes of `start`, down `sigmas`: exact for linear denoisers, bin by bin.
+    """What `step` makes of `start`, down `sigmas`: exact for linear denoisers, bin by bin."""
+    if isinstance(step, MultiStep):
+        return _of_path(step, denoiser, sigmas, start)
+    now, advance = start, transition(step, denoiser, *start.gain.shape)
+    for sigma, sigma_next in itertools.pairwise(sigmas):
+        now = advance(now, sigma, sigma_next)
+    return now
 
-    `denoiser` makes the denoiser for a batch of mixtures, as ``lambda y: dirac(prior(v), y)``.
-    """
-    k, t = start.gain.shape
-    unit = jnp.broadcast_to(jnp.eye(k)[:, :, None, None], (k, k, t, 1))
 
-    def unit_at(first, rows):
-        return jnp.zeros((rows, k, t, 1)).at[first : first + k].set(unit)
+@cache
+def transition(
+    step: Step, denoiser: Composed, k: int, t: int
+) -> Callable[[Moments, Array, Array], Moments]:
+    """One step of `moments`: from moments at ``sigma`` to moments at ``sigma_next``."""
 
     def take(mixture, x, sigma, sigma_next):
-        keys = jax.random.split(jax.random.key(0), x.shape[0])
-        return step(keys, denoiser(mixture), x, sigma, sigma_next)
+        return step(_keys(x), denoiser(mixture), x, sigma, sigma_next)
 
     with noise(lambda number, x: x) as drawn:
-        jax.eval_shape(take, jnp.ones((1, t, 1)), unit[:1], sigmas[0], sigmas[1])
+        level = jnp.ones(())
+        jax.eval_shape(take, jnp.ones((1, t, 1)), jnp.ones((1, k, t, 1)), level, level / 2)
     draws = len(drawn)
 
-    def body(now, levels):
+    @partial(jax.jit, compiler_options=_HASTE)
+    def advance(now, sigma, sigma_next):
         rows = 1 + k + draws * k
-        mixture = jnp.zeros((rows, t, 1)).at[0].set(1.0)
-        x = unit_at(1, rows)
-        with noise(lambda number, x: unit_at(1 + k + number * k, rows)):
-            answers = take(mixture, x, *levels)[..., 0]
-        push, move, kicks = answers[0], answers[1 : 1 + k], answers[1 + k :]
-        gain = jnp.einsum("jkt,jt->kt", move, now.gain) + push
-        covariance = jnp.einsum("ikt,ijt,jlt->klt", move, now.covariance, move)
-        return Moments(gain, covariance + jnp.einsum("ikt,ilt->klt", kicks, kicks)), None
+        with noise(lambda number, x: _units(1 + k + number * k, rows, k, t)):
+            answers = take(_one(rows, t), _units(1, rows, k, t), sigma, sigma_next)
+        return _after(answers[..., 0], now)
 
-    return jax.jit(lambda now, levels: jax.lax.scan(body, now, levels)[0])(
-        start, (sigmas[:-1], sigmas[1:])
-    )
+    return advance
+
+
+def _of_path(step: MultiStep, denoiser: Composed, sigmas, start: Moments) -> Moments:
+    """`moments` of a step with memory: its whole path is one linear map."""
+    k, t = start.gain.shape
+
+    @partial(jax.jit, compiler_options=_HASTE)
+    def run(start):
+        x = _units(1, 1 + k, k, t)
+        answers = sample(_keys(x), denoiser(_one(1 + k, t)), step, sigmas, x)
+        return _after(answers[..., 0], start)
+
+    with noise(lambda number, x: x) as drawn:
+        found = run(start)
+    assert not drawn, "a step with memory that draws noise has no such map"
+    return found
+
+
+def _after(answers: Float[Array, "rows k t"], now: Moments) -> Moments:
+    """The moments behind a map whose answers to a mixture of 1, to each unit of the state, and to
+    each unit of noise stand in rows."""
+    k = now.gain.shape[0]
+    push, move, kicks = answers[0], answers[1 : 1 + k], answers[1 + k :]
+    gain = jnp.einsum("jkt,jt->kt", move, now.gain) + push
+    covariance = jnp.einsum("ikt,ijt,jlt->klt", move, now.covariance, move)
+    return Moments(gain, covariance + jnp.einsum("ikt,ilt->klt", kicks, kicks))
+
+
+def _keys(x: Array) -> Array:
+    return jax.random.split(jax.random.key(0), x.shape[0])
+
+
+def _one(rows: int, t: int) -> Float[Array, "rows t 1"]:
+    return jnp.zeros((rows, t, 1)).at[0].set(1.0)
+
+
+def _units(first: int, rows: int, k: int, t: int) -> Float[Array, "rows k t 1"]:
+    """Unit vectors of the k sources in the rows from `first` on, in every bin at once."""
+    unit = jnp.broadcast_to(jnp.eye(k)[:, :, None, None], (k, k, t, 1))
+    return jnp.zeros((rows, k, t, 1)).at[first : first + k].set(unit)
 
 
 def white(k: int, t: int, variance: float | Array) -> Moments:
@@ -122,12 +184,22 @@ def white(k: int, t: int, variance: float | Array) -> Moments:
     return Moments(jnp.zeros((k, t)), level * jnp.broadcast_to(jnp.eye(k)[:, :, None], (k, k, t)))
 
 
-def completed(free: Moments) -> Moments:
-    """The moments of all sources when the last is the mixture less the others."""
+def completed(free: Moments, constrained: int = -1) -> Moments:
+    """The moments of all sources when one, `constrained`, is the mixture less the others."""
     k = free.gain.shape[0]
-    rows = jnp.concatenate([jnp.eye(k), -jnp.ones((1, k))])
-    gain = jnp.concatenate([free.gain, 1 - free.gain.sum(0, keepdims=True)])
+    at = constrained % (k + 1)
+    rows = jnp.insert(jnp.eye(k), at, -1.0, axis=0)
+    gain = jnp.insert(free.gain, at, 1 - free.gain.sum(0), axis=0)
     return Moments(gain, jnp.einsum("ki,ijt,lj->klt", rows, free.covariance, rows))
+
+
+def average(runs: list[Moments]) -> Moments:
+    """The moments of the mean of independent draws, one from each of `runs`."""
+    n = len(runs)
+    return Moments(
+        sum(np.asarray(run.gain) for run in runs) / n,
+        sum(np.asarray(run.covariance) for run in runs) / n**2,
+    )
 
 
 def bias(found: Moments, variance: Float[np.ndarray, "k t"]) -> float:
@@ -135,3 +207,43 @@ def bias(found: Moments, variance: Float[np.ndarray, "k t"]) -> float:
     exact = posterior(variance)
     error = ((np.asarray(found.gain) - exact.gain) ** 2 * variance.sum(0)).mean()
     return float(np.sqrt(error / np.einsum("kkt->kt", exact.covariance).mean()))
+
+
+def covariance_error(found: Moments, variance: Float[np.ndarray, "k t"]) -> float:
+    """The error of the covariance over the covariance, both as Frobenius norms over all bins."""
+    exact = posterior(variance).covariance
+    return float(np.sqrt(((found.covariance - exact) ** 2).sum() / (exact**2).sum()))
+
+
+def spread_ratio(found: Moments, variance: Float[np.ndarray, "k t"]) -> float:
+    """The samples' variance over the posterior's, both averaged over sources and bins."""
+    exact = posterior(variance).covariance
+    return float(np.einsum("kkt->", found.covariance) / np.einsum("kkt->", exact))
+
+
+def sdr(found: Moments, variance: Float[np.ndarray, "k t"], draws: float = 1) -> float:
+    """The signal-to-distortion ratio of the mean of so many draws: power over squared error, dB."""
+    energy, hit = _energies(found, variance, draws)
+    error = energy.sum() - 2 * hit.sum() + variance.sum()
+    return float(10 * np.log10(variance.sum() / error))
+
+
+def si_sdr_gain(found: Moments, variance: Float[np.ndarray, "k t"], draws: float = 1) -> float:
+    """The improvement of SI-SDR over the mixture, in dB, averaged over sources.
+
+    Of windows so long that every sum over bins is its expectation: with ``r`` the squared
+    correlation of estimate and source, SI-SDR is ``r / (1 - r)``.
+    """
+    energy, hit = _energies(found, variance, draws)
+    power, total = variance.sum(1), variance.sum()
+
+    def decibels(r):
+        return 10 * np.log10(r / (1 - r))
+
+    return float((decibels(hit**2 / (power * energy)) - decibels(power / total)).mean())
+
+
+def _energies(found: Moments, variance: Float[np.ndarray, "k t"], draws: float):
+    """Per source: the energy of the mean of `draws`, and what of it meets the source, expected."""
+    gain, own = np.asarray(found.gain), np.einsum("kkt->kt", np.asarray(found.covariance))
+    return (gain**2 * variance.sum(0) + own / draws).sum(1), (gain * variance).sum(1)
