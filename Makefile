@@ -12,7 +12,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or \
 	name another, as in make setup PYTHON=python3.12" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow oracles lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +37,9 @@ test: setup  ## the fast tests, on the CPU; ARGS="-k name" picks some
 
 test-slow: setup  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q --slow -m slow $(ARGS)
+
+oracles: setup  ## every separator against closed forms, on the CPU; writes docs/oracles.md
+	@JAX_PLATFORMS=cpu PYTHONPATH=tests $(BIN)/python -m oracles
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .

@@ -47,6 +47,10 @@ def methods(own: SeparationConfig) -> dict[str, SeparationConfig]:
         "project 10, mean of 4": method("project", steps=10, draws=4),
         "project 25, mean of 4": method("project", steps=25, draws=4),
         "project 25, filter of 4": method("project", steps=25, draws=4, filter=True),
+        "project 10, filter of 4": method("project", steps=10, draws=4, filter=True),
+        "project 10, warm from 0.1, filtered": method(
+            "project", steps=10, warm=True, sigma_max=0.1, filter=True
+        ),
         "project 25, daps": method("project", steps=25, solver="daps"),
         "project 25, dpmpp_2m": method("project", steps=25, solver="dpmpp_2m"),
         "project 10, warm from 0.1": method("project", steps=10, warm=True, sigma_max=0.1),

@@ -12,34 +12,13 @@ import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from oracles.groups import groups, improvement, level
+from oracles.groups import by_class, by_local_power, groups, improvement, level
 
 from gmsdi_jax.compose import complete, dirac, project, project_by_covariance
 from gmsdi_jax.diffusion import euler_ancestral, initial_noise, karras, sample
 
 TRUTH = groups()
 WEAK = TRUTH.believing([0.02, 0.6, 0.6, 0.6])
-LEAST = 1e-12
-
-
-def split(variance, residual):
-    return variance / variance.sum(1, keepdims=True) * residual[:, None]
-
-
-def by_local_power(answer, residual, sigma, least=LEAST):
-    """`compose.local_power`, with groups of bins in the place of the smoothed STFT."""
-    power = jax.numpy.maximum(WEAK.power(answer), least)
-    return split(power * sigma**2 / (power + sigma**2), residual)
-
-
-def by_class(answer, residual, sigma):
-    """The shares that a static filter would give the mixture."""
-    return split(jax.numpy.broadcast_to(TRUTH.class_power, answer.shape), residual)
-
-
-def floored(answer, residual, sigma):
-    """Local power, but at least a tenth of the class's."""
-    return by_local_power(answer, residual, sigma, 0.1 * TRUTH.class_power)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +38,9 @@ def drawn():
         "exact": WEAK.posterior_draw(rng, mixture),
         "dirac": complete(run(dirac(weak, mixture), 150, 3), mixture),
         "covariance": run(project_by_covariance(weak, mixture, 12), 25),
-        "local power": run(project(weak, mixture, by_local_power), 25),
-        "class shares": run(project(weak, mixture, by_class), 25),
-        "floored": run(project(weak, mixture, floored), 25),
+        "local power": run(project(weak, mixture, by_local_power(TRUTH)), 25),
+        "class shares": run(project(weak, mixture, by_class(TRUTH)), 25),
+        "floored": run(project(weak, mixture, by_local_power(TRUTH, 0.1)), 25),
         "right prior": run(project_by_covariance(TRUTH.denoise, mixture, 12), 25),
     }
     for name, estimate in found.items():

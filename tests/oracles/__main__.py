@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from oracles.tables import coloured, gaussian, generation, page, sparse
+from oracles.tables import coloured, gaussian, generation, page, sparse, weak
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -18,9 +18,9 @@ def main() -> None:
     """Computes, writes and prints."""
     began = time.perf_counter()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(m.rows) for m in (gaussian, coloured, sparse, generation)]
-        gaussians, coloureds, sparses, generated = (each.result() for each in waiting)
-    text = page.page(gaussians, sparses, coloureds, generated)
+        waiting = [pool.submit(m.rows) for m in (gaussian, coloured, weak, sparse, generation)]
+        gaussians, coloureds, weaks, sparses, generated = (each.result() for each in waiting)
+    text = page.page(gaussians, sparses, coloureds, weaks, generated)
     (DOCS / "oracles.md").write_text(text)
     page.draw(gaussians, DOCS / "oracles.svg")
     print(text)

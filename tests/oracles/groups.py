@@ -93,6 +93,30 @@ class Groups(NamedTuple):
         return jnp.asarray(np.repeat(mean, self.bins, 1), jnp.float32)[None, ..., None]
 
 
+def split(variance: Float[Array, "#b k t 1"], residual: Float[Array, "b t 1"]):
+    """The residual in proportion to the variances, bin by bin."""
+    return variance / variance.sum(1, keepdims=True) * residual[:, None]
+
+
+def by_local_power(truth: Groups, floor: float = 0.0):
+    """`compose.local_power`, with groups of bins in the place of the smoothed STFT.
+
+    `floor` is the least power of a source, as a share of its class's.
+    """
+    least = floor * truth.class_power + 1e-12
+
+    def allocate(answer, residual, sigma):
+        power = jnp.maximum(truth.power(answer), least)
+        return split(power * sigma**2 / (power + sigma**2), residual)
+
+    return allocate
+
+
+def by_class(truth: Groups):
+    """The shares that a static filter would give the mixture."""
+    return lambda answer, residual, sigma: split(truth.class_power, residual)
+
+
 def groups(k: int = 4, count: int = 64, bins: int = 8) -> Groups:
     """`k` sources that sound three times out of five, their spectra spread by 6 dB."""
     levels = 10 ** (np.random.default_rng(0).standard_normal((k, count)) * 6 / 10)

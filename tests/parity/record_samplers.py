@@ -77,20 +77,34 @@ def priors(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
+def dependent(prior: dict[str, np.ndarray]):
+    """The denoiser of all four sources, rotated into each other."""
+    mean, variance, rotation = (torch.from_numpy(prior[name]) for name in prior)
+
+    def joint(x, sigma):
+        return rotation @ bimodal(rotation.T @ x, sigma, mean[:, None], variance[:, None])
+
+    return joint
+
+
+def independent(prior: dict[str, np.ndarray]):
+    """The denoiser of all four sources, each as it is."""
+    mean, variance = (torch.from_numpy(prior[name])[:, None] for name in ("mean", "variance"))
+    return functools.partial(bimodal, mean=mean, variance=variance)
+
+
 def record_msdm(tape: Tape, prior: dict[str, np.ndarray], folder: Path) -> None:
     """Separation by its separators, generation and imputation by its notebook."""
     separation = importlib.import_module("main.separation")
     karras = importlib.import_module("audio_diffusion_pytorch").KarrasSchedule
     rng = np.random.default_rng(1)
     signs = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), SHAPE))
-    mean, variance, rotation = (torch.from_numpy(prior[name]) for name in prior)
+    mean, variance = (torch.from_numpy(prior[name]) for name in ("mean", "variance"))
     sources = signs * mean[:, None]
     mixture = sources.sum(1, keepdim=True)
     tape.answers |= {"sources": sources.numpy(), "mixture": mixture.numpy()}
 
-    def joint(x, sigma):
-        return rotation @ bimodal(rotation.T @ x, sigma, mean[:, None], variance[:, None])
-
+    joint = dependent(prior)
     single = [
         functools.partial(bimodal, mean=m, variance=v) for m, v in zip(mean, variance, strict=True)
     ]
@@ -115,6 +129,11 @@ def record_msdm(tape: Tape, prior: dict[str, np.ndarray], folder: Path) -> None:
         tape.record(f"dirac slope, source {source}", lambda s=source: slope(dirac(s)))
     tape.record("gaussian slope", lambda: slope(gaussian))
 
+    def levels(steps, sigma_min, sigma_max):
+        sigmas = karras(sigma_min, sigma_max, 7.0)(steps, "cpu")
+        tape.answers[f"grid {steps}, {sigma_min:g} to {sigma_max:g}"] = sigmas.numpy()
+        return sigmas
+
     def separate(which, differential, s_churn, resamples=2, steps=150, sigma_min=1e-4):
         settings = {"s_churn": s_churn, "num_resamples": resamples}
         settings |= {"sigma_schedule": karras(sigma_min, 1.0, 7.0), "differential_fn": differential}
@@ -123,6 +142,7 @@ def record_msdm(tape: Tape, prior: dict[str, np.ndarray], folder: Path) -> None:
         else:
             models = dict(zip("bdgp", map(model, single), strict=True))
             separator = separation.WeaklyMSDMSeparator(models, **settings)
+        levels(steps, sigma_min, 1.0)  # the separator asks for its own
         return torch.cat(list(separator.separate(mixture, steps).values()), dim=1)
 
     for name, which, source, *settings in [
@@ -148,8 +168,8 @@ def record_msdm(tape: Tape, prior: dict[str, np.ndarray], folder: Path) -> None:
     mask[:, 1] = 1.0  # the drums are known
 
     def generate(steps, **settings):
-        sigmas = karras(1e-4, 20.0, 7)(steps, "cpu")
-        return published["generate_track"](joint, sigmas, torch.randn(*SHAPE), **settings)
+        sigmas, noises = levels(steps, 1e-4, 20.0), torch.randn(*SHAPE)
+        return published["generate_track"](joint, sigmas, noises, **settings)
 
     known = {"source": sources, "mask": mask}
     tape.record("generate", lambda: generate(150, s_churn=20.0))
@@ -162,10 +182,9 @@ def record_msdm(tape: Tape, prior: dict[str, np.ndarray], folder: Path) -> None:
 def record_k_diffusion(tape: Tape, prior: dict[str, np.ndarray]) -> None:
     """Its samplers, on independent sources."""
     sampling = importlib.import_module("k_diffusion.sampling")
-    mean, variance = (torch.from_numpy(prior[name])[:, None] for name in ("mean", "variance"))
-    denoise = functools.partial(bimodal, mean=mean, variance=variance)
+    denoise = independent(prior)
     sigmas = sampling.get_sigmas_karras(20, 1e-2, 10.0)
-    tape.answers["k-diffusion sigmas"] = sigmas.numpy()
+    tape.answers["grid of k-diffusion"] = sigmas.numpy()
 
     def run(sampler, **settings):
         x = sigmas[0] * torch.randn(*SHAPE)
@@ -188,11 +207,10 @@ def record_k_diffusion(tape: Tape, prior: dict[str, np.ndarray]) -> None:
 def record_adp(tape: Tape, prior: dict[str, np.ndarray]) -> None:
     """Its samplers, its preconditioning and its loss."""
     adp = importlib.import_module("audio_diffusion_pytorch")
-    mean, variance = (torch.from_numpy(prior[name])[:, None] for name in ("mean", "variance"))
-    denoise = functools.partial(bimodal, mean=mean, variance=variance)
+    denoise = independent(prior)
     sources = torch.from_numpy(tape.answers["sources"])
     sigmas = adp.KarrasSchedule(1e-4, 3.0, 9.0)(50, "cpu")
-    tape.answers["adp sigmas"] = sigmas.numpy()
+    tape.answers["grid of ADP"] = sigmas.numpy()
 
     samplers = {"ADPM2": adp.ADPM2Sampler(rho=1.0), "AEuler": adp.AEulerSampler()}
     samplers["ADPM2 rho 7"] = adp.ADPM2Sampler(rho=7.0)
@@ -201,7 +219,7 @@ def record_adp(tape: Tape, prior: dict[str, np.ndarray]) -> None:
     mask = torch.zeros(SHAPE, dtype=torch.bool)
     mask[:, 1] = True
     inpaint = functools.partial(samplers["ADPM2"].inpaint, num_resamples=2)
-    tape.record("ADPM2 inpaint", lambda: inpaint(sources, mask, denoise, sigmas, 50))
+    tape.record("ADPM2 inpaint", lambda: inpaint(sources, mask, dependent(prior), sigmas, 50))
 
     def network(x, c_noise):
         return torch.sin(2 * x) * (4 + c_noise[:, None, None])

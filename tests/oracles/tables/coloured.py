@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from oracles.bands import BLOCK, bands, si_sdr
-from oracles.tables.solvers import SOLVERS, cost
+from oracles.tables.solvers import SOLVERS, cost, sampler
 
 from gmsdi_jax.compose import (
     complete,
@@ -19,7 +19,7 @@ from gmsdi_jax.compose import (
     uniform,
     wiener,
 )
-from gmsdi_jax.diffusion import daps, initial_noise, karras, sample
+from gmsdi_jax.diffusion import daps, initial_noise, karras
 from gmsdi_jax.types import Denoiser
 
 WINDOWS, DRAWS, ITERATIONS = 2, 8, 4
@@ -82,28 +82,27 @@ def _rows() -> Iterator[ColouredRow]:
     exact = SOURCE.posterior_draws(np.random.default_rng(2), mixture, DRAWS)
     yield ColouredRow("exact posterior", "", 0, 0, *measured(exact))
     for rule, solver, counts in PLAN:
-        for n in counts:
-            # By Jacobian: the answer, a product for each iteration, and the parts.
-            each = 2 + ITERATIONS if rule == "by Jacobian" else 1
+        # By Jacobian: the answer, a product for each iteration, and the parts.
+        each = 2 + ITERATIONS if rule == "by Jacobian" else 1
+        for n, draws in _drawn(rule, solver, counts, mixture):
             evaluations = each * (n if solver == "DAPS" else cost(solver, n))
-            yield ColouredRow(
-                rule, solver, n, evaluations, *measured(_drawn(rule, solver, n, mixture))
-            )
+            yield ColouredRow(rule, solver, n, evaluations, *measured(draws))
 
 
 def _drawn(
-    rule: str, solver: str, n: int, mixture: Float[Array, "b t 1"]
-) -> Float[Array, "b n k t 1"]:
-    """Draws of every window, from sigma 1 to 1e-3."""
+    rule: str, solver: str, counts: tuple[int, ...], mixture: Float[Array, "b t 1"]
+) -> Iterator[tuple[int, Float[Array, "b n k t 1"]]]:
+    """Draws of every window, in so many steps from sigma 1 to 1e-3."""
     windows, k = mixture.shape[0], SOURCE.power.shape[0]
     repeated, sources = jnp.repeat(mixture, DRAWS, 0), k - 1 if rule == "Dirac" else k
-    step = daps(SPREADS[rule]) if solver == "DAPS" else SOLVERS[solver](n)
-    keys, grid = jax.random.split(jax.random.key(0), windows * DRAWS), karras(n, 1e-3)
-    start = initial_noise(keys, grid[0], (sources, *mixture.shape[1:]))
-    denoise = _composed(rule)(repeated)
-    found = jax.jit(lambda x: sample(keys, denoise, step, grid, x))(start)
-    found = complete(found, repeated) if sources < k else found
-    return found.reshape(windows, DRAWS, *found.shape[1:])
+    step = daps(SPREADS[rule]) if solver == "DAPS" else SOLVERS[solver](counts[0])
+    run = sampler(_composed(rule)(repeated), step)
+    keys = jax.random.split(jax.random.key(0), windows * DRAWS)
+    for n in counts:
+        grid = karras(n, 1e-3)
+        found = run(keys, grid, initial_noise(keys, grid[0], (sources, *mixture.shape[1:])))
+        found = complete(found, repeated) if sources < k else found
+        yield n, found.reshape(windows, DRAWS, *found.shape[1:])
 
 
 def _composed(rule: str) -> Callable[[Float[Array, "b t 1"]], Denoiser]:

@@ -12,6 +12,7 @@ from oracles.tables.coloured import ColouredRow
 from oracles.tables.gaussian import GaussianRow
 from oracles.tables.generation import GenerationRow
 from oracles.tables.sparse import AVERAGED, BINS, SparseRow
+from oracles.tables.weak import WeakRow
 
 TEMPLATE = Path(__file__).with_name("page.md")
 
@@ -20,6 +21,7 @@ def page(
     gaussian: list[GaussianRow],
     sparse: list[SparseRow],
     coloured: list[ColouredRow],
+    weak: list[WeakRow],
     generation: list[GenerationRow],
 ) -> str:
     """The page in markdown."""
@@ -35,6 +37,7 @@ def page(
         constrained=_gaussian([row for row in gaussian if row.constrained]),
         sparse=_sparse(sparse),
         coloured=_coloured(coloured),
+        weak=_weak(weak),
         generation=_generation(generation),
         bins=f"{BINS:,}".replace(",", " "),
         averaged=f"{AVERAGED:,}".replace(",", " "),
@@ -130,6 +133,23 @@ def _coloured(rows: list[ColouredRow]) -> str:
             ]
             for row in rows
         ),
+    )
+
+
+def _weak(rows: list[WeakRow]) -> str:
+    head = "rule, ancestral | steps | belief | level | rare source | all sources"
+    return table(
+        head,
+        (
+            [
+                row.rule,
+                str(row.steps or ""),
+                f"{row.belief:g}",
+                *(f"{x:+.1f}" for x in (row.level, row.rare, row.mean)),
+            ]
+            for row in rows
+        ),
+        words=1,
     )
 
 
