@@ -28,10 +28,10 @@ def karras(
     if steps < 2 or not 0 < sigma_min < sigma_max:
         raise ValueError(f"a grid needs steps >= 2 and 0 < sigma_min < sigma_max, got {steps=}, "
                          f"{sigma_min=}, {sigma_max=}")  # fmt: skip
-    ramp = jnp.linspace(0.0, 1.0, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    levels = (high + ramp * (low - high)) ** rho
-    return jnp.append(levels, 0.0) if to_zero else levels
+    # In Python's double precision: in float32 a seventh power is several roundings off.
+    levels = [(high + i / (steps - 1) * (low - high)) ** rho for i in range(steps)]
+    return jnp.asarray([*levels, 0.0] if to_zero else levels)
 
 
 GRIDS = {

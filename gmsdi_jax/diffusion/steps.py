@@ -153,7 +153,8 @@ def churn(
     def churned(keys, denoise, x, sigma, sigma_next):
         inside = (s_min <= sigma) & (sigma <= s_max)
         sigma_hat = jnp.where(inside, sigma * (1 + gamma), sigma)
-        rise = s_noise * jnp.sqrt(jnp.maximum(sigma_hat**2 - sigma**2, 0))
+        # Not sqrt(sigma_hat^2 - sigma^2): where the two are equal a compiler may round it above 0.
+        rise = jnp.where(inside, s_noise * math.sqrt(gamma * (2 + gamma)) * sigma, 0)
         x = x + rise * window_noise(fold(keys, 0), x)
         return step(fold(keys, 1), denoise, x, sigma_hat, sigma_next)
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from gmsdi_jax.diffusion import karras
 from gmsdi_jax.errors import ConfigError
 
 Method = Literal["direct", "project", "dirac", "extract", "gaussian"]
@@ -184,9 +185,7 @@ class SeparationConfig:
 
     def _grid(self) -> list[float]:
         """The levels of the Karras grid above 0."""
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        ramp = [i / (self.own_steps - 1) for i in range(self.own_steps)]
-        return [(high + at * (low - high)) ** self.rho for at in ramp]
+        return karras(self.own_steps, self.sigma_min, self.sigma_max, self.rho).tolist()[:-1]
 
     def levels(self) -> tuple[float, ...]:
         """The noise levels at which the solver asks the network, in one pass of the grid."""

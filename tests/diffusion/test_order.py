@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles import words
-from oracles.gaussian import Moments, moments, noise, prior
+from oracles.gaussian import moments, noise, prior, white
 from oracles.transport import Mixture
 
 from gmsdi_jax.diffusion import (
@@ -86,7 +86,7 @@ def test_order_on_a_bimodal_prior(name, key):
 def variance_error(step: Step, grid: jax.Array) -> float:
     """Of Gaussian data that starts exact: the variance of all samples, with the noise they drew."""
     variance = np.array([[0.04, 0.3, 1.0, 0.01]])
-    start = Moments(jnp.zeros((1, 4)), jnp.asarray(variance + grid[0] ** 2)[None])
+    start = white(1, 4, variance + np.asarray(grid[0]) ** 2)
     found = moments(step, lambda y: prior(variance), grid, start).covariance[0, 0]
     return float(np.abs(found - variance[0] - grid[-1] ** 2).max())
 

@@ -208,7 +208,7 @@ SAMPLERS = {
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_keep_the_variance(name):
     """From the noisy data's variance at sigma 1, 500 steps end at the data's, to 2 %, mean 0."""
-    start = white(1, 4, jnp.asarray(FOUR + 1)[None])
+    start = white(1, 4, FOUR + 1)
     found = moments(SAMPLERS[name], lambda y: prior(FOUR), karras(500), start)
     assert_allclose(found.covariance[0, 0], FOUR[0], rtol=0.02)
     assert_array_equal(found.gain, np.zeros((1, 4)))  # the prior hears no mixture
@@ -220,7 +220,7 @@ def test_churn_of_euler_loses_variance_to_first_order(resamples):
     """With MSDM's churn of 40 the variance is 4 to 5 % low at 500 steps, half that at 1000."""
     lost = []
     for n in (500, 1000):
-        start = white(1, 4, jnp.asarray(FOUR + 1)[None])
+        start = white(1, 4, FOUR + 1)
         step = resample(churn(euler, 40, n), resamples)
         found = moments(step, lambda y: prior(FOUR), karras(n), start)
         lost.append(1 - np.asarray(found.covariance[0, 0]) / FOUR[0])

@@ -37,8 +37,8 @@ _HASTE = {"xla_backend_optimization_level": 0}  # these maps take longer to comp
 class Moments(NamedTuple):
     """Samples of sources given the mixture, bin by bin: ``x = gain y + N(0, covariance)``."""
 
-    gain: Float[Array, "k t"]
-    covariance: Float[Array, "k k t"]
+    gain: Float[np.ndarray, "k t"]
+    covariance: Float[np.ndarray, "k k t"]
 
 
 def prior(variance: Float[Array, "k t"], mean: Float[Array, "k t"] | float = 0.0) -> Denoiser:
@@ -113,7 +113,7 @@ def moments(
     now, advance = start, transition(step, denoiser, *start.gain.shape)
     for sigma, sigma_next in itertools.pairwise(np.asarray(sigmas)):
         now = advance(now, sigma, sigma_next)
-    return now
+    return Moments(*map(np.asarray, now))
 
 
 @cache
@@ -153,7 +153,7 @@ def _of_path(step: MultiStep, denoiser: Composed, sigmas, start: Moments) -> Mom
     with noise(lambda number, x: x) as drawn:
         found = run(start)
     assert not drawn, "a step with memory that draws noise has no such map"
-    return found
+    return Moments(*map(np.asarray, found))
 
 
 def _after(answers: Float[Array, "rows k t"], now: Moments) -> Moments:
@@ -182,32 +182,30 @@ def _units(first: int, rows: int, k: int, t: int) -> Float[Array, "rows k t 1"]:
 
 def white(k: int, t: int, variance: float | Array) -> Moments:
     """Where samplers start: sources unrelated to the mixture, of the given variance."""
-    level = jnp.asarray(variance, jnp.zeros(()).dtype)
-    return Moments(jnp.zeros((k, t)), level * jnp.broadcast_to(jnp.eye(k)[:, :, None], (k, k, t)))
+    unit = np.broadcast_to(np.eye(k)[:, :, None], (k, k, t))
+    return Moments(np.zeros((k, t)), np.asarray(variance) * unit)
 
 
 def completed(free: Moments, constrained: int = -1) -> Moments:
     """The moments of all sources when one, `constrained`, is the mixture less the others."""
-    k = free.gain.shape[0]
+    gain, covariance = np.asarray(free.gain), np.asarray(free.covariance)
+    k = len(gain)
     at = constrained % (k + 1)
-    rows = jnp.insert(jnp.eye(k), at, -1.0, axis=0)
-    gain = jnp.insert(free.gain, at, 1 - free.gain.sum(0), axis=0)
-    return Moments(gain, jnp.einsum("ki,ijt,lj->klt", rows, free.covariance, rows))
+    rows = np.insert(np.eye(k), at, -1.0, axis=0)
+    gain = np.insert(gain, at, 1 - gain.sum(0), axis=0)
+    return Moments(gain, np.einsum("ki,ijt,lj->klt", rows, covariance, rows))
 
 
 def average(runs: list[Moments]) -> Moments:
     """The moments of the mean of independent draws, one from each of `runs`."""
     n = len(runs)
-    return Moments(
-        sum(np.asarray(run.gain) for run in runs) / n,
-        sum(np.asarray(run.covariance) for run in runs) / n**2,
-    )
+    return Moments(sum(run.gain for run in runs) / n, sum(run.covariance for run in runs) / n**2)
 
 
 def bias(found: Moments, variance: Float[np.ndarray, "k t"]) -> float:
     """The rms error of the mean over all bins and mixtures, in rms posterior deviations."""
     exact = posterior(variance)
-    error = ((np.asarray(found.gain) - exact.gain) ** 2 * variance.sum(0)).mean()
+    error = ((found.gain - exact.gain) ** 2 * variance.sum(0)).mean()
     return float(np.sqrt(error / np.einsum("kkt->kt", exact.covariance).mean()))
 
 
@@ -247,5 +245,6 @@ def si_sdr_gain(found: Moments, variance: Float[np.ndarray, "k t"], draws: float
 
 def _energies(found: Moments, variance: Float[np.ndarray, "k t"], draws: float):
     """Per source: the energy of the mean of `draws`, and what of it meets the source, expected."""
-    gain, own = np.asarray(found.gain), np.einsum("kkt->kt", np.asarray(found.covariance))
-    return (gain**2 * variance.sum(0) + own / draws).sum(1), (gain * variance).sum(1)
+    own = np.einsum("kkt->kt", found.covariance)
+    energy = found.gain**2 * variance.sum(0) + own / draws
+    return energy.sum(1), (found.gain * variance).sum(1)

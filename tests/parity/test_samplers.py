@@ -247,16 +247,7 @@ K_DIFFUSION = {
 }
 
 
-ROUNDED = pytest.mark.xfail(
-    strict=True,
-    reason="where churn is off, the optimizer rounds its rise to 1e-4 of sigma instead of 0",
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=ROUNDED) if n.endswith("churn 5") else n for n in K_DIFFUSION],
-)
+@pytest.mark.parametrize("name", K_DIFFUSION)
 def test_steps_are_k_diffusions(name, recorded):
     """20 steps from level 10 to 0."""
     draws = drawn(recorded, name)

@@ -13,7 +13,7 @@ from oracles.tables.solvers import SOLVERS, cost, sampler
 from gmsdi_jax.compose import complete, dirac, project, uniform
 from gmsdi_jax.diffusion import initial_noise, karras
 
-BINS, AVERAGED, DRAWS = 20_000, 5_000, 8
+BINS, AVERAGED, DRAWS = 20_000, 2_500, 8
 """One draw for each of so many bins, and 8 draws for so many of them."""
 
 
