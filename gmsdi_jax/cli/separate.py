@@ -123,7 +123,7 @@ def _separate_all(
     )
     folders = _folders(options, songs, model)
     codes, limit, beyond = [], model.model.config.sample_rate, False
-    _compile(separator, console)
+    _compile(separator, console, options.joined)
     for song, folder in zip(songs, folders, strict=True):
         try:
             info = _separate_one(options, model, separator, song, folder, console)
@@ -149,12 +149,15 @@ def _negatives(wishes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _compile(separator: WindowSeparator, console: Console) -> None:
+def _compile(separator: WindowSeparator, console: Console, joined: bool) -> None:
     """Compiles before the first window, aloud: a minute of silence looks like a hang."""
-    console.say("compiling, once for all songs ...")
-    started = time.monotonic()
-    separator.compile()
-    console.say(f"compiled in {time.monotonic() - started:.1f} s: {separator.plan}")
+    if joined:
+        console.say(f"compiling for every song, as one state: {separator.plan}")
+    else:
+        console.say("compiling, once for all songs ...")
+        started = time.monotonic()
+        separator.compile()
+        console.say(f"compiled in {time.monotonic() - started:.1f} s: {separator.plan}")
     if separator.warning:
         console.say(f"warning: {separator.warning}")
 

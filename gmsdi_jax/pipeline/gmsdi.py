@@ -274,7 +274,7 @@ class GMSDI:
             "stems": list(stems),
             "settings": asdict(config),
             "seed": seed,
-            "evaluations_per_stem": 2 * config.steps * (1 if config.guidance == 1 else 2),
+            "evaluations_per_stem": config.evaluations,
             "seconds": seconds,
             "computed_in_seconds": round(time.perf_counter() - started, 3),
             **self._provenance(),

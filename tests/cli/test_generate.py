@@ -39,6 +39,17 @@ def test_generate_writes_stems_and_their_mix(gmsdi, model, tmp_path):
     assert np.abs(read(tmp_path / "tiny/1-bass-drums", "bass") - stems[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("long", ["joined", "continued"])
+def test_pieces_longer_than_a_window(gmsdi, model, tmp_path, long):
+    """Half a second is a window and a bit; gmsdi.json says how it was drawn."""
+    arguments = ("generate", "-s", "Bass", "-m", model, "-o", tmp_path, *SHORT)
+    ran = gmsdi(*arguments, "--long", long, "--overlap", 0.25, "--resamples", 2, "--json")
+    info = json.loads(ran.out)
+    assert np.isfinite(read(tmp_path / "tiny/0-bass", "bass")).all()
+    assert info["evaluations_per_stem"] == 2 * 4 * 2
+    assert [info["settings"][name] for name in ("long", "overlap")] == [long, 0.25]
+
+
 def test_accompany_keeps_what_is_given(gmsdi, model, noise, tmp_path):
     given = noise(tmp_path / "beat.wav", 44100, 2, seconds=0.5)
     arguments = ("--known", f"Drums={given}", "-s", "Bass", "-m", model, "-o", tmp_path)

@@ -114,6 +114,26 @@ def test_a_model_brings_its_own_method_and_flags_change_it(gmsdi, make_model, no
     assert (info["settings"]["sigmas"], info["settings"]["steps"]) == ([0.3], 9)
 
 
+def test_a_song_as_one_state(gmsdi, model, noise, tmp_path, monkeypatch):
+    """``--joined`` is written down, compiles no call for windows, and refuses what is too long."""
+    song = noise(tmp_path / "song.wav", 44100, 2, 1.0)
+    arguments = ("separate", song, "-m", model, "--joined", "-s", "Bass", "--json")
+    ran = gmsdi(*arguments, "-o", tmp_path / "out")
+    info = json.loads(ran.out)
+    assert ran.code == 0
+    assert info["settings"]["joined"] is True
+    assert info["sum_error_dbfs"] < -120
+    audio, rate = soundfile.read(tmp_path / "out/tiny/song/bass.wav", always_2d=True)
+    assert (audio.shape, rate) == ((44100, 2), 44100)
+    assert "as one state" in ran.err
+    assert "compiled in" not in ran.err
+    monkeypatch.setattr("gmsdi_jax.pipeline.joined.MAX_SECONDS", 0.5)
+    ran = gmsdi(*arguments, "-o", tmp_path / "long")
+    assert (ran.code, ran.out) == (2, "")
+    assert "takes at most 0.5 s" in error_lines(ran.err)[0]
+    assert not (tmp_path / "long/tiny/song").exists()
+
+
 def test_silence_is_a_song(gmsdi, model, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(9000), 22050)
     assert gmsdi("separate", tmp_path / "silence.wav", "-m", model, "-o", tmp_path).code == 0

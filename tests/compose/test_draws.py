@@ -54,20 +54,20 @@ def test_averaging_law_of_real_draws(rng):
 
 
 LEVELS = np.array([1.0, 0.3, 0.05, 0.01])  # variances of white sources: the same in every bin
-WHITE = Bands(jnp.asarray(LEVELS[:, None, None] * np.ones((40, BLOCK // 2 + 1)), jnp.float32))
+WHITE = Bands(jnp.asarray(LEVELS[:, None, None] * np.ones((20, BLOCK // 2 + 1)), jnp.float32))
 
 
 @pytest.mark.parametrize("n", [2, 3, 16])
 def test_uncertainty_is_the_posteriors(n, rng):
     """``sqrt(1 - v_k / S)``: 2 draws are as unbiased as 16, but where 1 cuts off their chance."""
     mixture = WHITE.draw(rng, 1).sum(1)
-    found = np.asarray(uncertainty(WHITE.posterior_draws(rng, mixture, n), SIZE, 15, 15))[0, :, 0]
+    found = np.asarray(uncertainty(WHITE.posterior_draws(rng, mixture, n), SIZE, 9, 9))[0, :, 0]
     assert found.min() >= 0
     assert found.max() <= 1
     known = slice(2 if n < 16 else 4)  # the loud sources are far from 1
-    # Chance is a percent, and a ratio of means over 15 x 15 cells is 2 % above that of all.
+    # Chance is a percent; the ratio of means over 9 x 9 cells is up to 4 % above that of all.
     expected = (1 - LEVELS / LEVELS.sum())[known]
-    assert_allclose((found[known] ** 2).mean((1, 2)), expected, rtol=0.04)
+    assert_allclose((found[known] ** 2).mean((1, 2)), expected, rtol=0.06)
 
 
 def test_uncertainty_is_zero_where_draws_agree_and_one_where_they_share_nothing(rng):
@@ -107,8 +107,8 @@ def test_filter_of_many_draws_is_the_wiener_filter(rng):
         assert_allclose(found.sum(1), mixture, atol=1e-5)
         return float(((found - exact) ** 2).mean() / (exact**2).mean())
 
-    found = [error(1, 5, 5), error(4, 5, 5), error(16, 5, 5), error(16, 15, 15)]
-    assert_allclose(found, [0.027, 0.009, 0.005, 0.0013], rtol=0.2)
+    found = [error(1, 3, 3), error(4, 3, 3), error(16, 3, 3), error(16, 9, 9)]
+    assert_allclose(found, [0.048, 0.017, 0.009, 0.0021], rtol=0.2)
 
 
 def test_each_iteration_of_the_filter_squares_the_shares(rng):

@@ -220,6 +220,26 @@ def test_continued_windows_begin_with_what_was_drawn(model):
         assert_allclose(long[name][:4096], short[name], atol=1e-6)
 
 
+def test_windows_and_steps_never_draw_the_same_noise(model, monkeypatch):
+    """Every window of a continued piece has its own key, none that a step of another one folds."""
+    folded, used = jax.random.fold_in, []
+    monkeypatch.setattr(jax.random, "fold_in", lambda k, n: used.append(n) or folded(k, n))
+    config = GenerationConfig(steps=2, long="continued")
+    model.generate(["Bass"], LONG / 22050, config)
+    numbers = [n for n in used if isinstance(n, int) and n != 2**31 - 1]  # that is the first noise
+    assert len(set(numbers)) == 3 == len(numbers)
+    assert min(numbers) > 2**20
+
+
+def test_resampled_steps_are_counted(model):
+    """Each step taken twice: another draw, and twice the evaluations."""
+    once, twice = (
+        model.generate(["Bass"], 0.1, GenerationConfig(steps=6, resamples=n)) for n in (1, 2)
+    )
+    assert np.abs(once.mix - twice.mix).max() > 1e-4
+    assert [r.info["evaluations_per_stem"] for r in (once, twice)] == [12, 24]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -231,6 +251,7 @@ def test_continued_windows_begin_with_what_was_drawn(model):
         (lambda m: GenerationConfig(form="magic"), "use difference, sum, mixture, projected"),
         (lambda m: GenerationConfig(long="magic"), "use joined, continued"),
         (lambda m: GenerationConfig(overlap=1.0), "overlap is 1.0"),
+        (lambda m: GenerationConfig(resamples=0), "resamples is 0"),
         (lambda m: m.accompany({}, ["Bass"]), "at least one known stem"),
         (lambda m: m.accompany({"Bass": np.ones((9, 1))}, []), "one to add"),
         (lambda m: m.accompany({"Bass": np.ones((9, 1))}, ["Bass"]), "name every stem once"),
