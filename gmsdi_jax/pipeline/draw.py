@@ -8,9 +8,10 @@ A piece that fits the model's window is one window. A longer one is drawn in one
   drew: the method's own partial generation (GMSDI eq. 12), in time instead of over stems.
 
 Clamping replaces what is known; it does not condition on it. Where the known part ends, the new one
-is 1 dB too quiet and too little correlated even with a perfect model, however many steps are taken;
-taking every step several times mends that (`GenerationConfig.resamples`; RePaint, Lugmayr et al.
-2022). ``joined`` has no such place, and is the default (`tests/compose/test_seams.py`).
+is about 1 dB too quiet and too little correlated even with a perfect model, however many steps are
+taken; with a perfect model, taking every step four times halves that (`GenerationConfig.resamples`;
+RePaint, Lugmayr et al. 2022). ``joined`` has no such place, and is the default
+(`tests/compose/test_seams.py`).
 """
 
 from collections.abc import Callable
@@ -51,8 +52,8 @@ class GenerationConfig:
     rho: float = 7.0
     """Curvature of the Karras grid."""
     resamples: int = 1
-    """How often each step is taken, with noise in between; more than 1 fits what is drawn to what
-    is known, in accompaniments and in continued pieces."""
+    """How often each step is taken, with noise in between; with a good model, more than 1 fits what
+    is drawn to what is known, in accompaniments and in continued pieces."""
     guidance: float = 1.0
     """Guidance scale; 1 is off."""
     form: Form = "difference"
