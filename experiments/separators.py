@@ -115,6 +115,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=Path("runs/separators"))
     parser.add_argument("--only", nargs="+", default=["*"], help="names, or patterns of names")
+    parser.add_argument("--against", help="the method that is paired with all; the best by default")
     parser.add_argument("--windows", type=int, default=28)
     parser.add_argument("--window", type=int, default=2**16, help="samples")
     parser.add_argument("--rows", type=int, default=4, help="windows per call")
@@ -133,6 +134,9 @@ def main() -> int:
         for name, config in methods(own).items()
         if any(fnmatch(name, pattern) for pattern in args.only)
     }
+    if args.against is not None and args.against not in chosen:
+        print(f"error: --against {args.against!r} is not among the methods run", file=sys.stderr)
+        return 2
     args.out.mkdir(parents=True, exist_ok=True)
     results = []
     for name, config in chosen.items():
@@ -150,11 +154,12 @@ def main() -> int:
         print(f"{name}: {summarise(rows).overall:.2f} dB, {cost} evaluations", file=sys.stderr)
     print(table(results))
     best = max(results, key=lambda method: summarise(method.rows).overall)
-    print(f"\nBest: {best.name}. What it gains, paired over songs, with 95 % intervals:\n")
+    first = next((method for method in results if method.name == args.against), best)
+    print(f"\n{first.name}: what it gains, paired over songs, with 95 % intervals\n")
     for other in results:
-        if other is not best:
-            low, high = paired_interval(best.rows, other.rows)
-            gain = summarise(best.rows).overall - summarise(other.rows).overall
+        if other is not first:
+            low, high = paired_interval(first.rows, other.rows)
+            gain = summarise(first.rows).overall - summarise(other.rows).overall
             print(f"- over {other.name}: {gain:+.2f} dB ({low:+.2f} to {high:+.2f})")
     return 0
 

@@ -52,7 +52,8 @@ def generate(
 ) -> Denoiser:
     """Total generation (GMSDI eqs. 10 and 11): all stems at once, coupled.
 
-    `text_mixture`, the text of all stems together (``[s d]``), is needed by form ``mixture`` only.
+    `text_mixture`, the text of all stems together (``[s d]``), is needed by the forms ``mixture`` and
+    ``projected`` only.
     One stem alone has nothing to be coupled with.
     """
     if texts.mask.shape[-2] == 1:
@@ -65,12 +66,12 @@ def accompany(
     denoise: TextDenoiser,
     texts: Text,
     known: Float[Array, "b k t c"],
-    is_known: Bool[Array, " k"],
+    is_known: Bool[Array, " k"] | Bool[Array, "k t"],
     form: Form = "difference",
     gamma: float | Gamma = 2.0,
     text_mixture: Text | None = None,
 ) -> Denoiser:
-    """Partial generation (GMSDI eq. 12): `generate` with some stems known."""
+    """Partial generation (GMSDI eq. 12): `generate` with some stems, or samples of them, known."""
     return clamp(generate(denoise, texts, form, gamma, text_mixture), known, is_known)
 
 
