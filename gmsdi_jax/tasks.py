@@ -52,9 +52,8 @@ def generate(
 ) -> Denoiser:
     """Total generation (GMSDI eqs. 10 and 11): all stems at once, coupled.
 
-    `text_mixture`, the text of all stems together (``[s d]``), is needed by the forms ``mixture`` and
-    ``projected`` only.
-    One stem alone has nothing to be coupled with.
+    `text_mixture`, the text of all stems together (``[s d]``), is needed by the forms ``mixture``
+    and ``projected`` only. One stem alone has nothing to be coupled with.
     """
     if texts.mask.shape[-2] == 1:
         return per_source(denoise, texts)
