@@ -4,15 +4,12 @@ A model is a graph (static) and a plain nested dict of arrays. Functions of the 
 `jax.jit`, `jax.grad` and `jax.vmap` apply as usual, and checkpoints hold nothing but the dict.
 """
 
-from functools import cached_property
-
-import jax
 from flax import nnx
 from jaxtyping import Array, Key
 
 from gmsdi_jax.config import ModelConfig
 from gmsdi_jax.diffusion import precondition
-from gmsdi_jax.models import Spectral, SpectralConfig, Tags, UNet1d, UNet1dConfig, tokenize
+from gmsdi_jax.models import Pure, Spectral, SpectralConfig, Tags, UNet1d, UNet1dConfig, tokenize
 from gmsdi_jax.types import Params, Text, TextDenoiser, Tokens
 
 
@@ -34,23 +31,16 @@ class Model:
     def __init__(self, config: ModelConfig):
         """Nothing is computed or allocated until it is asked for."""
         self.config = config
+        self._parts = Pure(lambda rngs: _Parts(config, rngs=rngs))
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Fresh weights, as a plain nested dict."""
-        state = nnx.split(_Parts(self.config, rngs=nnx.Rngs(key)), nnx.Param)[1]
-        return nnx.to_pure_dict(state)
+        return self._parts.init(key)
 
-    @cached_property
+    @property
     def shapes(self) -> Params:
         """The weights' shapes and types, computed without weights."""
-        return jax.eval_shape(self.init, jax.random.key(0))
-
-    @cached_property
-    def _graph(self) -> nnx.GraphDef[_Parts]:
-        def abstract() -> _Parts:
-            return _Parts(self.config, rngs=nnx.Rngs(0))
-
-        return nnx.split(nnx.eval_shape(abstract), nnx.Param)[0]
+        return self._parts.shapes
 
     def tokens(self, prompts: list[str]) -> Tokens:
         """Prompts as token rows; raises ConfigError for a name the model does not know."""
@@ -58,9 +48,9 @@ class Model:
 
     def embed(self, params: Params, tokens: Tokens) -> Text:
         """Tokens as text; rows without a token become the learned null."""
-        return nnx.merge(self._graph, params).conditioner(tokens)
+        return self._parts.bind(params).conditioner(tokens)
 
     def denoiser(self, params: Params) -> TextDenoiser:
         """The preconditioned network with these weights."""
-        network = nnx.merge(self._graph, params).network
+        network = self._parts.bind(params).network
         return precondition(network, self.config.sigma_data)
