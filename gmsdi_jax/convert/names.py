@@ -4,9 +4,9 @@ A `Rule` pairs one pattern of theirs with one of ours:
 
     Rule("encoder.block.{i}.layer.1.DenseReluDense.wo.weight", "blocks.{i}.down.kernel", LINEAR)
 
-``{i}`` stands for a number and must occur on both sides. ``layers[{i}].up.kernel`` means that ours is
-one array whose first axis counts the layers, as `jax.lax.scan` wants it. Where theirs is a tuple of
-patterns, ours is those arrays joined along their first axis, their outputs: query, key and value
+``{i}`` stands for a number and must occur on both sides. ``layers[{i}].up.kernel`` says that ours
+is one array whose first axis counts the layers, as `jax.lax.scan` wants it. Where theirs is a tuple
+of patterns, ours is those arrays joined along their first axis, their outputs: query, key and value
 become one matrix. Nothing is computed, so there and back again is the same bit for bit.
 """
 

@@ -1,7 +1,8 @@
 """A module as pure functions of a plain nested dict of arrays.
 
 The dict is all that checkpoints, optimizers and converters see; the module itself is never held
-with weights in it, so `jax.jit`, `jax.grad`, `jax.vmap` and `jax.lax.scan` apply as to any function.
+with weights in it, so `jax.jit`, `jax.grad`, `jax.vmap` and `jax.lax.scan` apply to it as to any
+function.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,33 @@
+"""What a published format is: how to know it, which of our networks it holds, and its names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gmsdi_jax.convert.names import Rule
+from gmsdi_jax.types import Params
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One way in which weights are published."""
+
+    name: str
+    """What ``gmsdi convert --format`` calls it."""
+    holds: str
+    """The network, in words: ``the T5 encoder``."""
+    marks: tuple[str, ...]
+    """Regular expressions; a file is of this format if every one of them matches some name in it."""
+    config: Callable[[Shapes, Mapping[str, Any]], Any]
+    """Our configuration, from the shapes under their names and the values of a foreign config.json
+    (empty where there is none). Raises ValueError with one line where sizes make no sense."""
+    rules: Callable[[Any], Sequence[Rule]]
+    """The table of names, given our configuration."""
+    shapes: Callable[[Any], Params]
+    """The shapes that our network wants, given our configuration."""
+    prefixes: tuple[str, ...] = ()
+    """Taken off the names where every array that is not ignored has one of them."""
+    ignored: tuple[str, ...] = ()
+    """Regular expressions of names without a meaning here: copies, buffers, unused heads."""
