@@ -3,9 +3,10 @@
     python -m experiments.seams
 
 Draws a piece from the text of all labels in windows of 1.5 s, and separates the example song in the
-same windows, in each way. Level and clicks in the middle of the overlaps against the rest, in dB:
-0 is no seam. For separation the level is that of the stems relative to the mixture's. Measured
-numbers, and the hardware, stand in ``docs/separators.md``.
+same windows, in each way. Level (within 2048 samples) and second difference (within 8) at the seams
+against the rest, in dB, 0 is no seam: in the middle of the overlaps, or, continued, where the
+window before ends. For separation the level is that of the stems relative to the mixture's.
+Measured numbers, and the hardware, stand in ``docs/separators.md``.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from gmsdi_jax.pipeline import GMSDI, GenerationConfig, prompts_for
 from gmsdi_jax.tasks import generate
 
 MODEL, SONG = Path("examples/models/minislakh-tiny"), Path("examples/song.flac")
-WINDOW, REACH = 2**15, 2**11
+WINDOW = 2**15
+REACHES = {0: 2**11, 2: 8}  # samples, by the order of the difference
 HOP = WINDOW // 2
 
 
@@ -34,11 +36,16 @@ def seams_of(length: int) -> list[int]:
     return list(range(HOP + HOP // 2, length - HOP, HOP))
 
 
-def plain(model: GMSDI, prompt: str, count: int, config: GenerationConfig) -> np.ndarray:
+def joins_of(length: int) -> list[int]:
+    """Where windows end that the next ones, which repeat their second half, continue."""
+    return list(range(WINDOW, length - HOP + 1, HOP))
+
+
+def plain(model: GMSDI, prompt: str, count: int, config: GenerationConfig, seed: int) -> np.ndarray:
     """A piece whose windows know nothing of each other, cross-faded by overlap-add."""
     sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
     prompts = prompts_for(model.model, model.params, [prompt])
-    keys = jax.random.split(jax.random.key(0), count)
+    keys = jax.random.split(jax.random.key(seed), count)
 
     @jax.jit
     def run(params, keys):
@@ -51,12 +58,17 @@ def plain(model: GMSDI, prompt: str, count: int, config: GenerationConfig) -> np
     return np.concatenate([*blocks, joined.finish(HOP * (count + 1))])[:, 0]
 
 
-def row(name: str, audio: Float[np.ndarray, "*b t"], against: np.ndarray | None = None) -> str:
+def row(
+    name: str,
+    audio: Float[np.ndarray, "*b t"],
+    against: np.ndarray | None = None,
+    seams: list[int] | None = None,
+) -> str:
     """A line of the table; `against` is the mixture that stems are measured by."""
-    seams = seams_of(audio.shape[-1])
-    levels = [seam_level(audio, seams, REACH, n) for n in (0, 2)]
+    seams = seams_of(audio.shape[-1]) if seams is None else seams
+    levels = [seam_level(audio, seams, reach, n) for n, reach in REACHES.items()]
     if against is not None:
-        base = [seam_level(against, seams, REACH, n) for n in (0, 2)]
+        base = [seam_level(against, seams, reach, n) for n, reach in REACHES.items()]
         levels = [level - other for level, other in zip(levels, base, strict=True)]
     return f"| {name} | {levels[0]:+.2f} | {levels[1]:+.2f} |"
 
@@ -67,16 +79,21 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--windows", type=int, default=31)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=4, help="pieces drawn in each way")
     args = parser.parse_args()
     whole = GMSDI.from_pretrained(args.model)
     model = GMSDI(replace(whole.model.config, window=WINDOW), whole.params, whole.name)
     prompt, seconds = ", ".join(model.labels), HOP * (args.windows + 1) / 22050
     config = GenerationConfig(steps=args.steps)
     print("| generation | level, dB | second difference, dB |\n|---|---|---|")
-    print(row("plain overlap-add", plain(model, prompt, args.windows, config)))
+    pieces = [plain(model, prompt, args.windows, config, seed) for seed in range(args.seeds)]
+    print(row("plain overlap-add", np.stack(pieces)), flush=True)
     for long in ("joined", "continued"):
-        drawn = model.generate([prompt], seconds, replace(config, long=long)).stems[prompt]
-        print(row(long, drawn[:, 0]), flush=True)
+        own = replace(config, long=long)
+        drawn = [model.generate([prompt], seconds, own, seed=n).stems for n in range(args.seeds)]
+        audio = np.stack([stems[prompt][:, 0] for stems in drawn])
+        seams = joins_of(audio.shape[-1]) if long == "continued" else None
+        print(row(long, audio, seams=seams), flush=True)
     song = read(SONG, 22050, mono=True)[0][: HOP * (args.windows + 1)]
     print("\n| separation | level, dB | second difference, dB |\n|---|---|---|")
     for method in ("project", "dirac"):

@@ -19,7 +19,7 @@ class Format:
     holds: str
     """The network, in words: ``the T5 encoder``."""
     marks: tuple[str, ...]
-    """Regular expressions; a file is of this format if every one of them matches some name in it."""
+    """Regular expressions; a file is of this format if each of them matches some name in it."""
     config: Callable[[Shapes, Mapping[str, Any]], Any]
     """Our configuration, from the shapes under their names and the values of a foreign config.json
     (empty where there is none). Raises ValueError with one line where sizes make no sense."""
