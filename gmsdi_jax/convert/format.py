@@ -1,7 +1,7 @@
 """What a published format is: how to know it, which of our networks it holds, and its names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gmsdi_jax.convert.names import Rule
@@ -29,5 +29,8 @@ class Format:
     """The shapes that our network wants, given our configuration."""
     prefixes: tuple[str, ...] = ()
     """Taken off the names where every array that is not ignored has one of them."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Names, without prefix, of arrays that are also there under another name: copy to original.
+    Where only the copy is there, it serves; where both are, they must be equal."""
     ignored: tuple[str, ...] = ()
     """Regular expressions of names without a meaning here: copies, buffers, unused heads."""

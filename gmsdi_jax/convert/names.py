@@ -11,7 +11,8 @@ become one matrix. Nothing is computed, so there and back again is the same bit 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +63,8 @@ def to_ours(theirs: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Converte
     arrays, stacks, used = {}, {}, set()
     for rule in rules:
         names = _several(rule.theirs)
-        for name in filter(re.compile(_regex(names[0])).fullmatch, sorted(theirs)):
-            numbers = re.fullmatch(_regex(names[0]), name)
-            assert numbers is not None
+        for numbers in filter(None, map(re.compile(_regex(names[0])).fullmatch, theirs)):
+            name = numbers[0]
             group = [_fill(pattern, numbers.groupdict()) for pattern in names]
             absent = [member for member in group if member not in theirs]
             if absent:
@@ -78,7 +78,8 @@ def to_ours(theirs: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Converte
                 stacks.setdefault(key, {})[int(stack[2])] = value
             else:
                 arrays[ours] = value
-    for key, members in stacks.items():
+    while stacks:  # each is let go when it is stacked, so that none of them is there twice for long
+        key, members = stacks.popitem()
         if sorted(members) != list(range(len(members))):
             raise ValueError(f"layers {sorted(members)} of {key} are there: some are missing")
         arrays[key] = np.stack([members[i] for i in range(len(members))])
@@ -103,6 +104,15 @@ def to_theirs(ours: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Arrays:
     return arrays
 
 
+def names_of(ours: str, rules: Sequence[Rule]) -> list[str]:
+    """What an array of ours is called there, ``*`` for every layer; nothing where no rule says."""
+    try:
+        rule, numbers = _rule_of(ours, rules)
+    except KeyError:
+        return []
+    return [_fill(pattern, defaultdict(lambda: "*", numbers)) for pattern in _several(rule.theirs)]
+
+
 def _rule_of(name: str, rules: Sequence[Rule]) -> tuple[Rule, dict[str, str]]:
     for rule in rules:
         match = re.fullmatch(_regex(re.sub(r"\[\{\w+\}\]", "", rule.ours)), name)
@@ -111,8 +121,8 @@ def _rule_of(name: str, rules: Sequence[Rule]) -> tuple[Rule, dict[str, str]]:
     raise KeyError(f"{name} has no name in that format")
 
 
-def _laid_out(name: str, group: Iterable[np.ndarray], layout: Layout) -> np.ndarray:
-    joined = np.concatenate(list(group)) if isinstance(group, list) and len(group) > 1 else group[0]  # type: ignore
+def _laid_out(name: str, group: Sequence[np.ndarray], layout: Layout) -> np.ndarray:
+    joined = np.concatenate(group) if len(group) > 1 else group[0]
     try:
         return np.ascontiguousarray(layout.to_ours(joined))
     except (ValueError, IndexError) as error:

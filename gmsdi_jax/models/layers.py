@@ -65,10 +65,18 @@ class ShiftConv(nnx.Module):
     On CPU the backward pass of this form is far faster than that of a convolution.
     """
 
-    def __init__(self, features: int, out: int, dilation: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        features: int,
+        out: int,
+        dilation: int,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
         """`dilation` is in frames; the signal is padded with zeros at both ends."""
         self.dilation = dilation
-        self.linear = nnx.Linear(3 * features, out, rngs=rngs)
+        self.linear = nnx.Linear(3 * features, out, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t e"]:
         """As many frames as came in."""

@@ -18,6 +18,7 @@ samples drawn from it are noise shaped like music.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -60,24 +61,27 @@ class SpectralConfig:
     """Whether the trunk sees the text too, beside the gates."""
     residual: bool = False
     """Whether a complex correction, in units of the noise, is added to the filtered spectrum."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the arithmetic inside the trunk's blocks; their sum, and all else, is float32."""
 
 
 class Block(nnx.Module):
     """A residual block of the trunk: norm, FiLM, dilated convolution, pointwise layer."""
 
-    def __init__(self, width: int, condition: int, dilation: int, *, rngs: nnx.Rngs):
+    def __init__(self, condition: int, dilation: int, config: SpectralConfig, *, rngs: nnx.Rngs):
         """`condition` is the size of the vector that modulates the block."""
         small = nnx.initializers.variance_scaling(0.1, "fan_in", "normal")
+        width, dtype = config.width, config.dtype
         self.film = Film(condition, width, rngs=rngs)
-        self.conv = ShiftConv(width, width, dilation, rngs=rngs)
-        self.out = nnx.Linear(width, width, kernel_init=small, rngs=rngs)
+        self.conv = ShiftConv(width, width, dilation, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(width, width, dtype=dtype, kernel_init=small, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "b n d"], condition: Float[Array, "b e"]
     ) -> Float[Array, "b n d"]:
         """`x` plus what the block adds."""
         h = self.film(rms_norm(x), condition)
-        return x + self.out(jax.nn.silu(self.conv(h)))
+        return x + self.out(jax.nn.silu(self.conv(h))).astype(x.dtype)
 
 
 class Spectral(nnx.Module):
@@ -99,7 +103,7 @@ class Spectral(nnx.Module):
         if config.text_in_trunk:
             self.text = nnx.Linear(config.text_features, condition, rngs=rngs)
         self.blocks = nnx.List(
-            [Block(config.width, condition, d, rngs=rngs) for d in config.dilations]
+            [Block(condition, dilation, config, rngs=rngs) for dilation in config.dilations]
         )
         outputs = config.components * (self.bands + 2 * self.slopes)
         self.leave = nnx.Linear(config.width, outputs, kernel_init=small, rngs=rngs)

@@ -6,16 +6,12 @@ do not see their order, so ``"Bass, Drums"`` and ``"Drums, Bass"`` are one promp
 use.
 """
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.models.layers import identity
 from gmsdi_jax.types import Text, Tokens
 
@@ -47,26 +43,3 @@ class Tags(nnx.Module):
         nothing = ~tokens.mask.any(-1, keepdims=True)
         embedding: Float[Array, "*b s d"] = self.table(jnp.concatenate([tokens.ids, null], -1))
         return Text(embedding, jnp.concatenate([tokens.mask, nothing], -1))
-
-
-def tokenize(prompts: Sequence[str], labels: Sequence[str]) -> Tokens:
-    """Prompts such as ``"Bass"`` or ``"bass, drums"`` as presence over `labels`, one row each.
-
-    Case and order do not matter; an empty prompt is the null.
-
-    Raises:
-        ConfigError: a name that is not among `labels`; the message lists them.
-    """
-    names = {label.lower(): number for number, label in enumerate(labels)}
-    mask = np.zeros((len(prompts), len(labels)), bool)
-    for row, prompt in enumerate(prompts):
-        for name in filter(None, (part.strip().lower() for part in prompt.split(","))):
-            if name not in names:
-                close = difflib.get_close_matches(name, names, 1)
-                hint = f" Did you mean {labels[names[close[0]]]!r}?" if close else ""
-                raise ConfigError(
-                    f"stem {name!r} is unknown to this model.{hint} It knows: {', '.join(labels)}"
-                )
-            mask[row, names[name]] = True
-    ids = np.broadcast_to(np.arange(len(labels), dtype=np.int32), mask.shape)
-    return Tokens(jnp.asarray(ids), jnp.asarray(mask))

@@ -7,7 +7,8 @@ from flax import nnx
 from numpy.testing import assert_array_equal
 
 from gmsdi_jax.errors import ConfigError
-from gmsdi_jax.models import Tags, TagsConfig, tokenize
+from gmsdi_jax.models import Tags, TagsConfig
+from gmsdi_jax.prompts import tokenize
 from gmsdi_jax.types import Tokens
 
 LABELS = ("Bass", "Drums", "Guitar", "Piano")

@@ -1,72 +1,216 @@
-"""The U-Net has the shape of MSDM's, down to the number of weights."""
+"""The U-Net has the published shape and arithmetic; see `tests/parity/test_unet.py` for answers."""
 
-from math import prod
+import re
+from dataclasses import replace
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from numpy.testing import assert_allclose, assert_array_equal
 
-from gmsdi_jax.models import UNet1d, UNet1dConfig
+from gmsdi_jax.models import Pure, UNet1d, UNet1dConfig
+from gmsdi_jax.models.linear import TransposedConv, conv
+from gmsdi_jax.models.norms import GroupNorm, LayerNorm
+from gmsdi_jax.models.unet1d import fold, unfold
+from gmsdi_jax.models.unet1d_blocks import ResnetBlock, transformer
+from gmsdi_jax.types import Text
 
-
-def shapes(config):
-    def make():
-        return nnx.to_pure_dict(nnx.split(UNet1d(config, rngs=nnx.Rngs(0)), nnx.Param)[1])
-
-    return jax.eval_shape(make)
-
-
-def count(tree):
-    return sum(prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
-def test_paper_preset_has_the_published_number_of_weights():
-    """492 625 820 in audio-diffusion-pytorch 0.0.43, of which 64 x 512 are its null embeddings.
-
-    Without text it is the network of MSDM's weakly supervised models: 405 491 100.
-
-    Ours are the conditioner's, hence the difference of exactly that table. The count pins what
-    shapes alone can: attention without biases, one norm for self-attention, two for the text,
-    transposed convolutions of twice the factor, one block more per level on the way up where a
-    level attends.
-    """
-    paper = shapes(UNet1dConfig.paper())
-    assert count(paper) == 492_625_820 - 64 * 512
-    blocks = [block for part in ("downs", "ups") for level in paper[part].values()
-              for block in level["blocks"].values()]  # fmt: skip
-    blocks += [paper["bottleneck"]["before"], paper["bottleneck"]["after"]]
-    assert count(paper) - count([block["text"] for block in blocks]) == 405_491_100
-    assert paper["downs"][0]["shrink"]["kernel"].shape == (9, 256, 512)
-    assert paper["downs"][3]["shrink"]["kernel"].shape == (5, 1024, 1024)
-    assert paper["ups"][0]["blocks"][2]["conv1"]["kernel"].shape == (3, 2048, 1024)
-    assert paper["ups"][0]["grow"]["kernel"].shape == (4, 1024, 1024)
-    assert paper["time"]["enter"]["kernel"].shape == (257, 1024)
+SMALL = UNet1dConfig(
+    text_features=8,
+    channels=16,
+    patch=4,
+    multipliers=(1, 2),
+    factors=(4,),
+    blocks=(1,),
+    attentions=(1,),
+    heads=2,
+    head_features=8,
+)
 
 
-def test_tiny_preset_is_tiny():
-    """About 1.5 million weights, at windows of any multiple of 256 samples."""
-    assert 1.3e6 < count(shapes(UNet1dConfig.tiny())) < 1.7e6
-    assert UNet1dConfig.tiny().multiple == 256
+def pure(config):
+    return Pure(lambda rngs: UNet1d(config, rngs=rngs))
 
 
-def test_windows_of_the_paper_fit():
+def inputs(rng, samples=512):
+    x, words = rng.standard_normal((2, samples, 1)), rng.standard_normal((2, 3, 8))
+    text = Text(jnp.asarray(words, jnp.float32), jnp.ones((2, 3), bool))
+    return jnp.asarray(x, jnp.float32), jnp.asarray([-1.0, 0.2], jnp.float32), text
+
+
+def test_without_text_no_text_is_heard(rng):
+    """Also one of no tokens at all is taken."""
+    unet = pure(replace(SMALL, text_features=None))
+    assert "text" not in str(unet.shapes)
+    x, c_noise, _ = inputs(rng)
+    nothing = Text(jnp.zeros((2, 0, 0)), jnp.zeros((2, 0), bool))
+    out = jax.eval_shape(lambda p: unet.bind(p)(x, c_noise, nothing), unet.shapes)
+    assert out.shape == x.shape
+
+
+def test_presets_fit_their_windows():
     """2^18 samples are 32 positions at the bottleneck: one per 8192 samples."""
-    assert UNet1dConfig.paper().multiple == 8192
+    assert UNet1dConfig.paper().multiple == UNet1dConfig.msdm().multiple == 8192
+    assert UNet1dConfig.tiny().multiple == 256
+    assert UNet1dConfig(patch=2, patch_blocks=4).multiple == 8192
+    count = sum(leaf.size for leaf in jax.tree.leaves(pure(UNet1dConfig.tiny()).shapes))
+    assert 1.3e6 < count < 1.7e6
 
 
-@pytest.mark.parametrize("wrong", [{"blocks": (2, 2)}, {"attentions": (True,)}, {"factors": (4,)}])
+@pytest.mark.parametrize("wrong", [{"blocks": (2, 2)}, {"attentions": (1,)}, {"factors": (4,)}])
 def test_levels_that_do_not_match_are_refused(wrong):
     """Every level needs a factor, a number of blocks, a choice of attention and a width."""
     with pytest.raises(ValueError, match=r"factors has \d+ levels"):
         UNet1dConfig(**wrong)
 
 
+def test_what_no_published_network_has_is_refused():
+    """Types and places by name; several transformer blocks only where 0.0.97 has them."""
+    with pytest.raises(ValueError, match=r"dtype is 'float16'"):
+        UNet1dConfig(dtype="float16")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"text_in is 'everywhere'"):
+        UNet1dConfig(text_in="everywhere")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="2 transformer blocks"):
+        UNet1dConfig(attentions=(0, 0, 0, 0, 0, 2))
+
+
 def test_patches_are_folded_and_unfolded():
     """Folding moves neighbouring samples into one position; unfolding is its inverse."""
-    unet = nnx.eval_shape(lambda: UNet1d(UNet1dConfig.tiny(), rngs=nnx.Rngs(0)))
     x = np.arange(2 * 64 * 2, dtype=np.float32).reshape(2, 64, 2)
-    folded = unet._fold(x)
+    folded = fold(jnp.asarray(x), 16)
     assert folded.shape == (2, 4, 32)
-    np.testing.assert_array_equal(folded[0, 1, :16], x[0, 16:32, 0])
-    np.testing.assert_array_equal(unet._unfold(folded), x)
+    assert_array_equal(folded[0, 1, :16], x[0, 16:32, 0])
+    assert_array_equal(unfold(folded, 16), x)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_transposed_convolution_is_the_transpose_of_a_convolution(factor, rng):
+    """<y, up(x)> = <down(y), x> with XLA's strided convolution of the same taps."""
+    layer = TransposedConv(5, 3, factor, rngs=nnx.Rngs(0))
+    layer.bias[...] = jnp.zeros(3)
+    x = jnp.asarray(rng.standard_normal((2, 7, 5)), jnp.float32)
+    y = jnp.asarray(rng.standard_normal((2, 7 * factor, 3)), jnp.float32)
+    before = (factor + 1) // 2
+    down = jax.lax.conv_general_dilated(
+        y,
+        layer.kernel[...].transpose(1, 2, 0),
+        window_strides=(factor,),
+        padding=[(before, factor - before)],
+        dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+    assert layer(x).shape == y.shape
+    assert_allclose((layer(x) * y).sum(), (down * x).sum(), rtol=1e-5)
+
+
+def test_norms_have_unit_variance_far_from_zero(rng):
+    """Also where the mean is a thousand times the deviation, and in half precision."""
+    x = jnp.asarray(1000 + rng.standard_normal((2, 50, 12)), jnp.float32)
+    out = np.asarray(GroupNorm(12, 3)(x)).reshape(2, 50, 3, 4)
+    assert_allclose(out.std((1, 3)), 1, rtol=1e-3)
+    assert_allclose(out.mean((1, 3)), 0, atol=1e-3)
+    assert_allclose(np.asarray(LayerNorm(12)(x)).std(-1), 1, rtol=1e-3)
+    loud = (1e4 * (x - 1000)).astype(jnp.bfloat16)
+    assert GroupNorm(12, 3)(loud).dtype == LayerNorm(12)(loud).dtype == jnp.bfloat16
+    assert_allclose(np.asarray(GroupNorm(12, 3)(loud), np.float32).std((1,)).mean(), 1, rtol=2e-2)
+    with pytest.raises(ValueError, match="12 features do not divide into 5 groups"):
+        GroupNorm(12, 5)
+
+
+def test_layers_start_as_pytorchs(key):
+    """Uniform within 1 / sqrt(fan-in), biases too; a transposed convolution counts its outputs."""
+    rngs = nnx.Rngs(key)
+    for layer, fan_in in (
+        (conv(32, 64, 9, rngs=rngs), 32 * 9),
+        (TransposedConv(32, 64, 2, rngs=rngs), 64 * 4),
+    ):
+        for values in (layer.kernel[...], layer.bias[...]):
+            assert 0.9 < np.abs(values).max() * fan_in**0.5 <= 1
+        assert_allclose(layer.kernel[...].std() * fan_in**0.5, 3**-0.5, rtol=0.02)
+
+
+def two_blocks(draw_weights, rng):
+    """A transformer and a residual block as a function of their arguments, and arguments."""
+    _, _, text = inputs(rng)
+    signal = jnp.asarray(rng.standard_normal((2, 6, 32)), jnp.float32)
+    time = jnp.asarray(rng.standard_normal((2, 5)), jnp.float32)
+
+    def parts(config):
+        block = Pure(lambda rngs: ResnetBlock(32, 16, 5, config, rngs=rngs))
+        return block, Pure(lambda rngs: transformer(32, 1, config, rngs=rngs))
+
+    def apply(config, p, x, time, words):
+        block, attends = parts(config)
+        text = Text(words, jnp.ones((2, 3), bool))
+        x = attends.bind(p["attends"])(x.astype(config.dtype), text)
+        return block.bind(p["block"])(x, time, text)
+
+    block, attends = parts(SMALL)
+    weights = draw_weights({"block": block.shapes, "attends": attends.shapes})
+    return apply, (weights, signal, time, text.embedding)
+
+
+def test_half_precision_is_a_percent_off(draw_weights, rng):
+    """And not exact, or it would be no half precision."""
+    apply, args = two_blocks(draw_weights, rng)
+    exact, rough = (
+        np.asarray(jax.jit(partial(apply, replace(SMALL, dtype=dtype)))(*args), np.float32)
+        for dtype in ("float32", "bfloat16")
+    )
+    assert 1e-3 < np.sqrt(np.mean((rough - exact) ** 2) / np.mean(exact**2)) < 2e-2
+
+
+def test_half_precision_is_inside_only(rng):
+    """Convolutions are in bfloat16; softmax, norms, the answer, weights and gradients are not."""
+    half = pure(replace(SMALL, dtype="bfloat16"))
+
+    def answer(p):
+        return half.bind(p)(*inputs(rng))
+
+    program, out = jax.make_jaxpr(answer, return_shape=True)(half.shapes)
+    assert out.dtype == jnp.float32
+    kinds = "conv_general_dilated|exp|rsqrt"  # exp is softmax's, rsqrt the norms'
+    types = re.findall(rf":(\w+)\[[\d,]*\] = ({kinds})\b", str(program))
+    assert set(types) == {("bf16", "conv_general_dilated"), ("f32", "exp"), ("f32", "rsqrt")}
+    gradient = jax.eval_shape(jax.grad(lambda p: answer(p).sum()), half.shapes)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
+
+
+def test_recomputing_changes_no_gradient(draw_weights, rng):
+    """Of blocks with respect to their weights, their input, the level and the text."""
+    apply, args = two_blocks(draw_weights, rng)
+    kept, again = (
+        jax.tree.leaves(
+            jax.jit(
+                jax.grad(
+                    lambda *args, c=replace(SMALL, remat=remat): (apply(c, *args) ** 2).mean(),
+                    (0, 1, 2, 3),
+                )
+            )(*args)
+        )
+        for remat in (False, True)
+    )
+    for one, two in zip(kept, again, strict=True):
+        assert np.abs(one).max() > 1e-6
+        assert_allclose(two, one, rtol=0, atol=1e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("text_in", ["blocks", "transformer"])
+def test_recomputing_holds_less_for_the_backward_pass(text_in, rng):
+    """Counted in numbers held; XLA's memory on the CPU says nothing, because it joins both passes.
+
+    Held are the weights, and of a block its input rather than some twenty arrays of that size.
+    """
+    x, c_noise, text = inputs(rng, 2**16)
+
+    def held(config):
+        unet = pure(replace(config, text_in=text_in, multipliers=(2, 4)))
+
+        def backward(p, x):
+            return jax.vjp(lambda p, x: unet.bind(p)(x, c_noise, text), p, x)[1]
+
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(backward, unet.shapes, x)))
+
+    assert held(replace(SMALL, remat=True)) < 0.3 * held(SMALL)
