@@ -4,20 +4,46 @@ A model is a graph (static) and a plain nested dict of arrays. Functions of the 
 `jax.jit`, `jax.grad` and `jax.vmap` apply as usual, and checkpoints hold nothing but the dict.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from flax import nnx
 from jaxtyping import Array, Key
 
 from gmsdi_jax.config import ModelConfig
 from gmsdi_jax.diffusion import precondition
-from gmsdi_jax.models import Pure, Spectral, SpectralConfig, Tags, UNet1d, UNet1dConfig, tokenize
-from gmsdi_jax.types import Params, Text, TextDenoiser, Tokens
+from gmsdi_jax.errors import UnavailableError
+from gmsdi_jax.models import (
+    ClapTextConfig,
+    Embedded,
+    Pure,
+    Spectral,
+    SpectralConfig,
+    T5TextConfig,
+    Tags,
+    TagsConfig,
+    UNet1d,
+    UNet1dConfig,
+    WithoutText,
+    WithoutTextConfig,
+)
+from gmsdi_jax.prompts import spell, tokenize
+from gmsdi_jax.types import Params, Prompt, Text, TextDenoiser, TextEncoder
 
 
 class _Parts(nnx.Module):
     """A conditioner and a network, trained together."""
 
+    conditioner: Any  # each kind reads its own kind of prompt
+
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
-        self.conditioner = Tags(config.conditioner, rngs=rngs)
+        match config.conditioner:
+            case TagsConfig():
+                self.conditioner = Tags(config.conditioner, rngs=rngs)
+            case T5TextConfig() | ClapTextConfig():
+                self.conditioner = Embedded(config.conditioner, rngs=rngs)
+            case WithoutTextConfig():
+                self.conditioner = WithoutText(config.conditioner, rngs=rngs)
         match config.network:
             case SpectralConfig():
                 self.network = Spectral(config.network, rngs=rngs)
@@ -28,9 +54,14 @@ class _Parts(nnx.Module):
 class Model:
     """The functions of a configured model; its weights are passed in, never held."""
 
-    def __init__(self, config: ModelConfig):
-        """Nothing is computed or allocated until it is asked for."""
-        self.config = config
+    def __init__(self, config: ModelConfig, encode: TextEncoder | None = None):
+        """Nothing is computed or allocated until it is asked for.
+
+        Args:
+            config: the model.
+            encode: words to frozen embeddings, for a model that is conditioned on those.
+        """
+        self.config, self.encode = config, encode
         self._parts = Pure(lambda rngs: _Parts(config, rngs=rngs))
 
     def init(self, key: Key[Array, ""]) -> Params:
@@ -42,15 +73,37 @@ class Model:
         """The weights' shapes and types, computed without weights."""
         return self._parts.shapes
 
-    def tokens(self, prompts: list[str]) -> Tokens:
-        """Prompts as token rows; raises ConfigError for a name the model does not know."""
-        return tokenize(prompts, self.config.labels)
+    @property
+    def reads_words(self) -> bool:
+        """Whether a prompt may be any words; else it names labels."""
+        return isinstance(self.config.conditioner, T5TextConfig | ClapTextConfig)
 
-    def embed(self, params: Params, tokens: Tokens) -> Text:
-        """Tokens as text; rows without a token become the learned null."""
-        return self._parts.bind(params).conditioner(tokens)
+    @property
+    def is_joint(self) -> bool:
+        """Whether the network's channels are the stems: MSDM's joint model."""
+        return getattr(self.config.network, "audio_channels", 1) > 1
+
+    def prompt(self, texts: Sequence[str]) -> Prompt:
+        """Prompts as rows that `embed` takes; an empty one is "no text".
+
+        Raises:
+            ConfigError: a name that the model does not know.
+            UnavailableError: the model reads words, but there is no encoder for them.
+        """
+        if not self.reads_words:
+            return tokenize(texts, self.config.labels)
+        if self.encode is None:
+            raise UnavailableError(
+                "this model reads text through a frozen encoder, and none was given: convert one "
+                "(gmsdi convert) and name its folder as the encoder"
+            )
+        return self.encode([spell(text, self.config.labels) for text in texts])
+
+    def embed(self, params: Params, prompt: Prompt) -> Text:
+        """What the network hears; rows without a token become the learned null."""
+        return self._parts.bind(params).conditioner(prompt)
 
     def denoiser(self, params: Params) -> TextDenoiser:
         """The preconditioned network with these weights."""
         network = self._parts.bind(params).network
-        return precondition(network, self.config.sigma_data)
+        return precondition(network, self.config.sigma_data, self.config.limit)

@@ -13,22 +13,43 @@ from typing import Any
 from gmsdi_jax.data import WindowConfig
 from gmsdi_jax.errors import ConfigError, UnavailableError
 from gmsdi_jax.methods import SeparationConfig
-from gmsdi_jax.models import SpectralConfig, TagsConfig, UNet1dConfig
+from gmsdi_jax.models import (
+    ClapTextConfig,
+    SpectralConfig,
+    T5TextConfig,
+    TagsConfig,
+    UNet1dConfig,
+    WithoutTextConfig,
+)
 
-FORMAT = 1
-_NETWORKS = {"spectral": SpectralConfig, "unet1d": UNet1dConfig}
+FORMAT = 2
+"""Of ``config.json``; `migrate` reads the older ones."""
+NetworkConfig = SpectralConfig | UNet1dConfig
+ConditionerConfig = TagsConfig | T5TextConfig | ClapTextConfig | WithoutTextConfig
+_KINDS = {
+    "network": {"spectral": SpectralConfig, "unet1d": UNet1dConfig},
+    "conditioner": {
+        "tags": TagsConfig,
+        "t5": T5TextConfig,
+        "clap": ClapTextConfig,
+        "none": WithoutTextConfig,
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Everything that rebuilds a model around its weights."""
 
-    network: SpectralConfig | UNet1dConfig = field(default_factory=SpectralConfig)
+    network: NetworkConfig = field(default_factory=SpectralConfig)
     """The network and its sizes."""
-    conditioner: TagsConfig = field(default_factory=TagsConfig)
+    conditioner: ConditionerConfig = field(default_factory=TagsConfig)
     """What turns text into embeddings."""
     sigma_data: float = 0.1
     """Standard deviation of the training mixtures, full scale = 1."""
+    limit: float | None = None
+    """Absolute value at which the denoised audio is clamped, in training too; the networks of
+    audio-diffusion-pytorch, MSDM's among them, were trained with 1."""
     sample_rate: int = 22050
     """Hz."""
     window: int = 2**17
@@ -92,6 +113,8 @@ class TrainConfig:
     """Folder of the run: checkpoints, metrics.jsonl, config.json, best/."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model."""
+    encoder: Path | None = None
+    """Folder of the frozen text or audio encoder, for a model that is conditioned on one."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The optimizer."""
     windows: WindowConfig = field(default_factory=WindowConfig)
@@ -146,34 +169,59 @@ def to_json(config: Any) -> Any:
     """A configuration as plain JSON values; networks carry their kind."""
     if dataclasses.is_dataclass(config):
         fields = {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
-        kinds = [kind for kind, made in _NETWORKS.items() if isinstance(config, made)]
-        return {"kind": kinds[0], **fields} if kinds else fields
+        kind = _kind(config)
+        return {"kind": kind, **fields} if kind else fields
     if isinstance(config, tuple | list):
         return [to_json(value) for value in config]
     return str(config) if isinstance(config, Path) else config
 
 
 def model_from_json(values: dict[str, Any]) -> ModelConfig:
-    """The inverse of `to_json` for a model.
+    """The inverse of `to_json` for a model, of this format or an older one.
 
     Raises:
         ConfigError: a key is unknown or missing, or the format is newer than this library.
     """
-    values = dict(values)
-    version = values.pop("format", FORMAT)
-    if version != FORMAT:
-        raise ConfigError(f"model format {version} is not {FORMAT}: update gmsdi-jax")
+    values = migrate(values)
     try:
-        network = dict(values.pop("network"))
-        made = _NETWORKS[network.pop("kind")]
-        return ModelConfig(
-            network=made(**_tuples(network)),
-            conditioner=TagsConfig(**_tuples(values.pop("conditioner"))),
-            separation=SeparationConfig(**_tuples(values.pop("separation"))),
-            **values,
-        )
+        made = {part: _part(part, values.pop(part)) for part in _KINDS}
+        separation = SeparationConfig(**_tuples(values.pop("separation")))
+        return ModelConfig(**made, separation=separation, **values)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the model's config.json does not fit this library: {error}") from error
+
+
+def migrate(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a model's ``config.json`` as this format has them, without ``format``.
+
+    Format 1 knew one kind of conditioner, the labels', and did not name it.
+
+    Raises:
+        ConfigError: the format is newer than this library, or no number.
+    """
+    values = dict(values)
+    version = values.pop("format", FORMAT)
+    if version not in range(1, FORMAT + 1):
+        raise ConfigError(f"model format {version!r} is unknown: this library reads 1 to {FORMAT}; "
+                          "a newer gmsdi-jax may read it")  # fmt: skip
+    if version == 1 and isinstance(values.get("conditioner"), dict):
+        values["conditioner"] = {"kind": "tags", **values["conditioner"]}
+    return values
+
+
+def _part(name: str, values: dict[str, Any]) -> Any:
+    """The network or the conditioner, of the kind that it names."""
+    values, kinds = dict(values), _KINDS[name]
+    kind = values.pop("kind")
+    if kind not in kinds:
+        raise ConfigError(f"{name}.kind is {kind!r}: this library knows {', '.join(kinds)}")
+    return kinds[kind](**_tuples(values))
+
+
+def _kind(config: Any) -> str | None:
+    """What a network or conditioner is called in JSON; None for any other configuration."""
+    kinds = (pair for part in _KINDS.values() for pair in part.items())
+    return next((kind for kind, made in kinds if type(config) is made), None)
 
 
 def read_model_config(folder: Path) -> ModelConfig:

@@ -232,7 +232,7 @@ def fit_static(split: Split, windows: int = 2000, length: int = 2**15) -> static
     batches = training_batches(split, length, 50, seed=0)
     drawn = [next(batches) for _ in range(windows // 50)]
     audio = np.concatenate([np.asarray(batch.audio)[..., 0] for batch in drawn])
-    presence = np.concatenate([np.asarray(batch.tokens.mask) for batch in drawn])
+    presence = np.concatenate([np.asarray(batch.prompt.mask) for batch in drawn])
     settings = split.manifest.settings
     spectra = static.estimate_spectra(audio, presence)
     return static.StaticFilter(spectra, tuple(settings.labels), settings.sample_rate)

@@ -19,9 +19,10 @@ of the paper becomes an addition. A sampler sees only `Denoiser`, so a task is a
 denoisers to denoisers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 
@@ -30,6 +31,11 @@ class Text(NamedTuple):
 
     embedding: Float[Array, "*b s d"]
     mask: Bool[Array, "*b s"]
+
+
+def no_text(rows: int) -> Text:
+    """Rows of one token that does not count, for a network that hears no text."""
+    return Text(jnp.zeros((rows, 1, 1)), jnp.zeros((rows, 1), bool))
 
 
 class Tokens(NamedTuple):
@@ -43,17 +49,21 @@ class Tokens(NamedTuple):
     mask: Bool[Array, "*b s"]
 
 
+Prompt = Tokens | Text
+"""What a conditioner reads: token numbers, or what a frozen encoder made of the words or audio."""
+
+
 class Batch(NamedTuple):
     """What training reads: the audio to recover, what is mixed into it, and the text that names it.
 
     `interference` is zero in the paper's recipe. Label-disjoint mixing of mixtures puts a second
-    mixture there, none of whose labels is in `tokens`; the network hears the sum and must answer
+    mixture there, none of whose labels is in `prompt`; the network hears the sum and must answer
     with `audio`.
     """
 
     audio: Float[Array, "b t c"]
     interference: Float[Array, "b t c"]
-    tokens: Tokens
+    prompt: Prompt
 
 
 class Denoiser(Protocol):
@@ -71,6 +81,14 @@ class TextDenoiser(Protocol):
         self, x: Float[Array, "b t c"], sigma: Float[Array, "*b"], text: Text, /
     ) -> Float[Array, "b t c"]:
         """The posterior mean given the text; ``sigma`` is one scalar or one number per row."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """What makes embeddings of words: a frozen language model, or a book of its answers."""
+
+    def __call__(self, prompts: Sequence[str], /) -> Text:
+        """One row per prompt; rows of empty prompts have no token that counts."""
         ...
 
 

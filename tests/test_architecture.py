@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = (
     {"types", "errors", "stft"},
-    {"models", "audio", "data", "metrics", "distributed"},
-    {"convert"},
+    {"models", "audio", "arrays", "prompts", "data", "metrics", "distributed"},
+    {"convert", "encoders"},
     {"compose", "diffusion"},
     {"tasks", "baselines"},
     {"methods"},

@@ -62,7 +62,7 @@ def test_shapes_are_those_of_the_weights(model, params):
 def test_denoiser_is_pure_in_the_weights(model, params, rows):
     """jit, vmap over weights and grad apply to ``denoiser(params)`` as to any function."""
     x, sigma = rows
-    text = model.embed(params, model.tokens(["Bass", "Bass, Drums", ""]))
+    text = model.embed(params, model.prompt(["Bass", "Bass, Drums", ""]))
 
     def answer(params):
         return model.denoiser(params)(x, sigma, text)
@@ -83,7 +83,7 @@ def test_denoiser_is_pure_in_the_weights(model, params, rows):
 def test_denoiser_takes_one_level_or_one_per_row(model, params, rows):
     """A scalar sigma is the same as that number for every row."""
     x, _ = rows
-    text = model.embed(params, model.tokens(["Bass"] * 3))
+    text = model.embed(params, model.prompt(["Bass"] * 3))
     denoise = jax.jit(model.denoiser(params))
     level = jnp.asarray(0.1, jnp.float32)
     assert_allclose(denoise(x, level, text), denoise(x, jnp.full(3, level), text), atol=1e-6)
@@ -91,7 +91,7 @@ def test_denoiser_takes_one_level_or_one_per_row(model, params, rows):
 
 def test_no_text_is_the_learned_null(model, params):
     """An empty prompt embeds as the null's row of the table, the only one that counts."""
-    text = model.embed(params, model.tokens(["", "Drums"]))
+    text = model.embed(params, model.prompt(["", "Drums"]))
     assert_array_equal(text.mask, [[False] * 4 + [True], [False, True, False, False, False]])
     table = params["conditioner"]["table"]["embedding"]
     assert_array_equal(text.embedding[0, -1], table[-1])

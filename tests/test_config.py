@@ -16,7 +16,7 @@ from gmsdi_jax.config import (
 from gmsdi_jax.data import WindowConfig
 from gmsdi_jax.errors import ConfigError, UnavailableError
 from gmsdi_jax.methods import SeparationConfig
-from gmsdi_jax.models import SpectralConfig, TagsConfig, UNet1dConfig
+from gmsdi_jax.models import ClapTextConfig, SpectralConfig, T5TextConfig, TagsConfig, UNet1dConfig
 
 MODELS = [
     ModelConfig(),
@@ -29,14 +29,33 @@ MODELS = [
         separation=SeparationConfig(method="project", sigmas=(0.1,), filter=True),
     ),
     ModelConfig(network=UNet1dConfig.tiny(), window=256 * 10),
+    ModelConfig(
+        network=UNet1dConfig.tiny(32), conditioner=T5TextConfig(features=32, attend_padding=False)
+    ),
+    ModelConfig(network=UNet1dConfig.tiny(16), conditioner=ClapTextConfig(features=16, noise=0.1)),
 ]
 
 
-@pytest.mark.parametrize("config", MODELS, ids=["default", "spectral", "unet1d"])
+@pytest.mark.parametrize("config", MODELS, ids=["default", "spectral", "unet1d", "t5", "clap"])
 def test_model_survives_json(config):
     """Through text and back every field is equal, tuples included."""
     text = json.dumps({"format": FORMAT, **to_json(config)})
     assert model_from_json(json.loads(text)) == config
+
+
+def test_models_of_the_first_format_are_read():
+    """Format 1 had no kinds of conditioner: a file of that time is the same model today."""
+    values = json.loads((Path(__file__).parent / "formats" / "model-1.json").read_text())
+    assert values["format"] == 1
+    assert "kind" not in values["conditioner"]
+    config = model_from_json(values)
+    assert config.conditioner == TagsConfig(features=values["conditioner"]["features"])
+    assert config.separation.method == values["separation"]["method"]
+    now = to_json(config)
+    assert now["conditioner"].pop("kind") == "tags"
+    assert values["separation"].items() <= now["separation"].items()  # new settings have defaults
+    for part in ("network", "conditioner", "sigma_data", "sample_rate", "window"):
+        assert now[part] == values[part]
 
 
 def test_json_is_plain_and_names_the_network():
@@ -97,9 +116,11 @@ def test_missing_file_names_the_folder(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v | {"format": FORMAT + 1}, rf"format {FORMAT + 1} is not {FORMAT}: update"),
+        (lambda v: v | {"format": FORMAT + 1}, rf"format {FORMAT + 1} is unknown.*1 to {FORMAT}"),
         (lambda v: v | {"colour": "red"}, "colour"),
-        (lambda v: v | {"network": {"kind": "wavenet"}}, "wavenet"),
+        (lambda v: v | {"format": "two"}, "format 'two' is unknown"),
+        (lambda v: v | {"network": {"kind": "wavenet"}}, r"network.kind is 'wavenet'.*unet1d"),
+        (lambda v: v | {"conditioner": {"kind": "bert"}}, r"conditioner.kind is 'bert'.*t5, clap"),
         (lambda v: v | {"network": v["network"] | {"depth": 3}}, "depth"),
         (lambda v: {k: x for k, x in v.items() if k != "conditioner"}, "conditioner"),
         (lambda v: v | {"separation": {"method": "magic"}}, "magic"),

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from gmsdi_jax.arrays import flatten, unflatten
 from gmsdi_jax.build import Model
-from gmsdi_jax.config import ModelConfig
+from gmsdi_jax.config import FORMAT, ModelConfig
 from gmsdi_jax.errors import OutputError, UnavailableError
 from gmsdi_jax.models import SpectralConfig, TagsConfig
-from gmsdi_jax.weights import flatten, load_model, save_model, unflatten
+from gmsdi_jax.weights import load_model, save_model
 
 CONFIG = ModelConfig(
     network=SpectralConfig(
@@ -127,7 +128,7 @@ def test_folder_that_cannot_be_written(tmp_path, params):
 def test_weights_that_cannot_be_written(tmp_path, params):
     """What safetensors reports (a full disk, a folder in the way) is an OutputError too."""
     (tmp_path / "model.safetensors.part").mkdir()
-    with pytest.raises(OutputError, match="cannot write the model"):
+    with pytest.raises(OutputError, match="cannot write the weights"):
         save_model(tmp_path, CONFIG, params)
 
 
@@ -147,4 +148,4 @@ def test_saving_again_replaces_the_weights_in_one_step(tmp_path, params):
     save_model(tmp_path, CONFIG, doubled)
     jax.tree.map(assert_array_equal, load_model(tmp_path)[1], doubled)
     assert not list(tmp_path.glob("*.part"))
-    assert json.loads((tmp_path / "config.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "config.json").read_text())["format"] == FORMAT

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from gmsdi_jax.cli.model import default_model, describe
-from gmsdi_jax.cli.options import ModelFolder, Quiet, parse
+from gmsdi_jax.cli.model import chosen_model, describe
+from gmsdi_jax.cli.options import EncoderFolder, ModelFolder, Quiet, parse
 from gmsdi_jax.console import Console
 from gmsdi_jax.data import read_manifest
 from gmsdi_jax.evaluate import STATIC, evaluate_split
@@ -24,7 +24,9 @@ class Evaluate:
     data: Annotated[Path, arg(metavar="SPLIT")]
     """One split with stems of prepared data, such as shards/test."""
     model: ModelFolder = None
-    """Folder of a model; by default the one that ships with the repository."""
+    """Folder of a model, or owner/name on the Hugging Face hub; by default the one that ships."""
+    encoder: EncoderFolder = None
+    """Folder of the model's frozen encoder, for prompts of any words."""
     methods: Annotated[tuple[Method, ...], arg(help_behavior_hint="")] = ()
     """The methods to compare; by default the model's own."""
     songs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -54,8 +56,8 @@ def evaluate(arguments: Sequence[str], console: Console) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Evaluate, "evaluate", arguments)
     console.quiet = options.quiet
-    folder = options.model or default_model()
-    model = GMSDI.from_pretrained(folder)
+    folder = chosen_model(options.model)
+    model = GMSDI.from_pretrained(options.model or folder, encoder=options.encoder)
     console.say(describe(model))
     tracks = len(read_manifest(options.data).tracks)
     configs = options.configs(model.model.config.separation)

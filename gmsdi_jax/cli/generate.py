@@ -10,8 +10,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from gmsdi_jax.cli.folders import without_leftovers
-from gmsdi_jax.cli.model import default_model, describe
-from gmsdi_jax.cli.options import AudioFormat, ModelFolder, Out, Quiet, Stems, parse
+from gmsdi_jax.cli.model import chosen_model, describe
+from gmsdi_jax.cli.options import AudioFormat, EncoderFolder, ModelFolder, Out, Quiet, Stems, parse
 from gmsdi_jax.console import Console
 from gmsdi_jax.errors import ConfigError, OutputError
 from gmsdi_jax.pipeline import GMSDI, GenerationConfig
@@ -26,7 +26,9 @@ class _Draw:
     stems: Stems = ()
     """A stem to draw, as in -s Bass -s Piano."""
     model: ModelFolder = None
-    """Folder of a model; by default the one that ships with the repository."""
+    """Folder of a model, or owner/name on the Hugging Face hub; by default the one that ships."""
+    encoder: EncoderFolder = None
+    """Folder of the model's frozen encoder, for prompts of any words."""
     out: Out = Path("generated")
     """Where results go."""
     seed: int = 0
@@ -115,7 +117,7 @@ def accompany(arguments: Sequence[str], console: Console) -> int:
 
 def _start(options: _Draw, console: Console) -> GMSDI:
     console.quiet = options.quiet
-    model = GMSDI.from_pretrained(options.model or default_model())
+    model = GMSDI.from_pretrained(options.model or chosen_model(None), encoder=options.encoder)
     console.say(describe(model))
     console.say(f"compiling, then drawing {', '.join(options.stems)} ...")
     return model

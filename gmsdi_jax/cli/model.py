@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 
 from gmsdi_jax.errors import UnavailableError
-from gmsdi_jax.pipeline import GMSDI
+from gmsdi_jax.pipeline import GMSDI, find_model
 
 SHIPPED = Path("examples", "models", "minislakh-tiny")
 
@@ -21,16 +21,23 @@ def default_model() -> Path:
         if (root / SHIPPED / "config.json").exists():
             return root / SHIPPED
     raise UnavailableError(
-        f"{SHIPPED} is neither here nor beside the package: name a model with -m FOLDER, run in a "
+        f"{SHIPPED} is neither here nor beside the package: name a model with -m MODEL, run in a "
         "clone of the repository, or train one (gmsdi train experiments/minislakh_tiny.py)"
     )
+
+
+def chosen_model(model: Path | None) -> Path:
+    """The local folder of the model that is named, or of the one that ships.
+
+    Raises:
+        UnavailableError: it is neither a folder nor on the hub.
+    """
+    return default_model() if model is None else find_model(model)
 
 
 def describe(model: GMSDI) -> str:
     """One line: what computes, and which model."""
     device = jax.devices()[0]
     rate = model.model.config.sample_rate
-    return (
-        f"{jax.device_count()} x {device.device_kind}; model {model.name}: "
-        f"{', '.join(model.labels)} at {rate} Hz"
-    )
+    stems = ", ".join(model.labels) or "any words"
+    return f"{jax.device_count()} x {device.device_kind}; model {model.name}: {stems} at {rate} Hz"

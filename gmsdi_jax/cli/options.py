@@ -12,7 +12,8 @@ T = TypeVar("T")
 Stems = Annotated[
     UseAppendAction[tuple[str, ...]], arg(name="stem", aliases=["-s"], metavar="STEM")
 ]
-ModelFolder = Annotated[Path | None, arg(aliases=["-m"], metavar="FOLDER", help_behavior_hint="")]
+ModelFolder = Annotated[Path | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")]
+EncoderFolder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 Quiet = Annotated[bool, arg(aliases=["-q"])]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]

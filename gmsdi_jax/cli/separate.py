@@ -17,8 +17,8 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from gmsdi_jax.audio import plan, probe
 from gmsdi_jax.cli.folders import without_leftovers
-from gmsdi_jax.cli.model import default_model, describe
-from gmsdi_jax.cli.options import AudioFormat, ModelFolder, Out, Quiet, Stems, parse
+from gmsdi_jax.cli.model import chosen_model, describe
+from gmsdi_jax.cli.options import AudioFormat, EncoderFolder, ModelFolder, Out, Quiet, Stems, parse
 from gmsdi_jax.cli.songs import Song, find_songs
 from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.console import Console
@@ -43,7 +43,9 @@ class Separate:
     stems: Stems = ()
     """A stem to return, as in -s Bass -s Drums; all that the model knows by default."""
     model: ModelFolder = None
-    """Folder of a model; by default the one that ships with the repository."""
+    """Folder of a model, or owner/name on the Hugging Face hub; by default the one that ships."""
+    encoder: EncoderFolder = None
+    """Folder of the model's frozen encoder, for prompts of any words."""
     out: Out = Path("separated")
     """Where results go."""
     overlap: float = 0.25
@@ -83,7 +85,12 @@ def separate(arguments: Sequence[str], console: Console) -> int:
     for error in errors:
         console.error(error)
     if songs:
-        codes += _separate_all(options, GMSDI.from_pretrained(folder), songs, console)
+        codes += _separate_all(
+            options,
+            GMSDI.from_pretrained(options.model or folder, encoder=options.encoder),
+            songs,
+            console,
+        )
     failed = sum(code != 0 for code in codes)
     if failed and len(codes) > 1:
         console.say(f"{failed} of {len(codes)} inputs failed, the errors are above")
@@ -95,7 +102,7 @@ def _options(arguments: Sequence[str]) -> tuple[Separate, Path]:
     options = parse(Separate, "separate", arguments)
     if not options.songs:
         raise ConfigError("name at least one song or folder")
-    folder = options.model or default_model()
+    folder = chosen_model(options.model)
     defaults = Separate(settings=read_model_config(folder).separation)
     options = parse(Separate, "separate", arguments, defaults)
     if not 0 <= options.overlap < 1:

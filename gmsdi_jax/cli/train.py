@@ -20,9 +20,11 @@ from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_split, training_batches
-from gmsdi_jax.errors import ConfigError, GMSDIError, InputError
+from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
+from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
 from gmsdi_jax.train import train as run
+from gmsdi_jax.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,9 @@ def train(arguments: Sequence[str], console: Console) -> int:
     options = parse(Train, "train", arguments, _from_experiment(arguments))
     console.quiet = options.quiet
     config = options.config
-    model = Model(config.model)
+    encoder = _encoder(config)
+    book = _book(config, encoder)
+    model = Model(config.model, book)
     split = _open(config.data / "train", model)
     batches = training_batches(split, config.window, config.batch, config.seed, config.windows)
     validate = _validator(config, model) if config.eval_every else None
@@ -61,6 +65,7 @@ def train(arguments: Sequence[str], console: Console) -> int:
                 config,
                 batches,  # type: ignore[arg-type]
                 validate,
+                embed=_embed(config, encoder, book),
                 resume=options.resume,
                 on_progress=_Report(config.steps, advance, console),
             )
@@ -71,6 +76,35 @@ def train(arguments: Sequence[str], console: Console) -> int:
         _save_static(config, split, console)
     print(config.out, flush=True)
     return 0
+
+
+def _encoder(config: TrainConfig) -> Any:
+    """The frozen encoder that the conditioner reads, where it reads one."""
+    conditioner = config.model.conditioner
+    if not isinstance(conditioner, WORDS):
+        return None
+    if config.encoder is None:
+        raise UnavailableError(
+            "this model is conditioned on a frozen encoder: convert one (gmsdi convert) and name "
+            "its folder with --encoder"
+        )
+    return open_encoder(conditioner, config.encoder)
+
+
+def _book(config: TrainConfig, encoder: Any) -> PromptBook | None:
+    """The embeddings of all sets of labels; they travel with the best model."""
+    if encoder is None:
+        return None
+    book = PromptBook.of_labels(encoder, config.model.labels)
+    book.save(config.out / "best" / BOOK)
+    return book
+
+
+def _embed(config: TrainConfig, encoder: Any, book: PromptBook | None) -> Callable[[Batch], Batch]:
+    """Labels to their text, or audio to its own vector; nothing to do for learned labels."""
+    if isinstance(encoder, ClapEncoder):
+        return encoder.of_audio(config.model.sample_rate)
+    return book.of_sets(config.model.labels) if book else lambda batch: batch
 
 
 def _save_static(config: TrainConfig, split: Split, console: Console) -> None:

@@ -13,7 +13,7 @@ evaluation.
 """
 
 from gmsdi_jax.methods.config import METHODS, SOLVERS, WEIGHTS, Method, SeparationConfig
-from gmsdi_jax.methods.separate import Prompts, draw, separate
+from gmsdi_jax.methods.separate import Prompts, draw, separate, separate_joint
 
 __all__ = [
     "METHODS",
@@ -24,4 +24,5 @@ __all__ = [
     "SeparationConfig",
     "draw",
     "separate",
+    "separate_joint",
 ]

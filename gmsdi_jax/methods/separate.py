@@ -38,6 +38,7 @@ from gmsdi_jax.diffusion import (
     resample,
     sample,
 )
+from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.methods.config import SeparationConfig
 from gmsdi_jax.tasks import read_out
 from gmsdi_jax.types import Denoiser, MultiStep, Step, Text, TextDenoiser
@@ -128,13 +129,60 @@ def draw(
             stems = _extract(batch, denoise, prompts, config)
         case "dirac" if config.constrain == "each":
             stems = _each_constrained(batch, denoise, prompts, config)
-        case "dirac":
-            stems = _dirac(batch, guided, prompts.texts, config)
-        case "gaussian":
-            stems = _gaussian(batch, guided, prompts.texts, config)
-        case "project":
-            stems = _project(batch, guided, prompts.texts, config)
+        case _:
+            joint = per_source(guided, prompts.texts)
+            stems = _by_joint(batch, joint, prompts.texts.mask.shape[0], config)
     return stems.reshape(mixture.shape[0], n, *stems.shape[1:])
+
+
+def separate_joint(
+    keys: Key[Array, " b"],
+    joint: Denoiser,
+    sources: int,
+    mixture: Float[Array, "b t c"],
+    config: SeparationConfig,
+    constrained: int = 0,
+) -> Float[Array, "b k t c"]:
+    """The stems of each window by a model of all sources at once, which hears no text: MSDM's.
+
+    Args:
+        keys: one random key per window.
+        joint: the denoiser of all sources ``[b k t c]``.
+        sources: how many there are.
+        mixture: windows, full scale = 1.
+        config: ``dirac``, ``gaussian``, or ``project`` with weights that need no read-out.
+        constrained: the source that ``dirac`` leaves to be the rest of the others.
+
+    Raises:
+        ConfigError: a method that asks for single stems by their text.
+    """
+    if config.reads_out or config.method == "extract" or config.constrain == "each":
+        raise ConfigError(
+            "a model of all stems at once hears no text: separate with method dirac or gaussian, "
+            "or project with weights local_power, corrected or uniform, one stem constrained"
+        )
+    n = config.draws
+    batch = _Batch(keys, mixture, None).times(n, lambda key: _draw_keys(key, n))
+    stems = _by_joint(batch, joint, sources, config, constrained)
+    draws = stems.reshape(mixture.shape[0], n, *stems.shape[1:])[:, :, :sources]
+    if not config.filter:
+        return draws.mean(1)
+    return wiener(
+        draws, mixture, config.fft, *config.smoothing, config.exponent, config.filter_iterations
+    )
+
+
+def _by_joint(
+    batch: _Batch, joint: Denoiser, sources: int, config: SeparationConfig, constrained: int = -1
+) -> Float[Array, "b k t c"]:
+    """The methods that see nothing of the model but its joint denoiser."""
+    match config.method:
+        case "dirac":
+            return _dirac(batch, joint, sources, config, constrained)
+        case "gaussian":
+            return _gaussian(batch, joint, sources, config)
+        case _:
+            return _project(batch, joint, sources, config)
 
 
 def _draw_keys(key: Key[Array, ""], n: int) -> Key[Array, " n"]:
@@ -181,13 +229,13 @@ def _step(config: SeparationConfig, allocate: Allocation | None) -> Step | Multi
 
 
 def _dirac(
-    batch: _Batch, denoise: TextDenoiser, texts: Text, config: SeparationConfig
+    batch: _Batch, joint: Denoiser, sources: int, config: SeparationConfig, constrained: int = -1
 ) -> Float[Array, "b k t c"]:
     """MSDM's loop (Euler with churn and resampling), then the constrained stem as the rest."""
-    joint = dirac(per_source(denoise, texts), batch.mixture)
     warm = batch.reference[:, :-1] if config.warm and batch.reference is not None else None
-    free = _run(batch, joint, config, texts.mask.shape[-2] - 1, warm)
-    return complete(free, batch.mixture)
+    rule = dirac(joint, batch.mixture, constrained)
+    free = _run(batch, rule, config, sources - 1, warm)
+    return complete(free, batch.mixture, constrained)
 
 
 def _extract(
@@ -206,7 +254,7 @@ def _extract(
         own = rows.reference[jnp.arange(b * k), jnp.tile(jnp.arange(k), b)][:, None]
         rows = rows._replace(reference=jnp.concatenate([own, own], 1))
     texts = Text(*(jnp.tile(leaf, (b, *(1,) * (leaf.ndim - 1))) for leaf in pairs))
-    stems = _dirac(rows, _guided(denoise, prompts, config), texts, config)
+    stems = _dirac(rows, per_source(_guided(denoise, prompts, config), texts), 2, config)
     return stems[:, 0].reshape(b, k, *batch.mixture.shape[1:])
 
 
@@ -235,27 +283,24 @@ def _each_constrained(
         )
         rows = rows._replace(reference=turned)
     texts = Text(*(jnp.tile(leaf, (b, *(1,) * (leaf.ndim - 1))) for leaf in ordered(prompts.texts)))
-    stems = _dirac(rows, _guided(denoise, prompts, config), texts, config)
+    stems = _dirac(rows, per_source(_guided(denoise, prompts, config), texts), k, config)
     stems = jnp.take_along_axis(stems, jnp.tile(places, (b, 1))[:, :, None, None], axis=1)
     return stems.reshape(b, k, *stems.shape[1:]).mean(1)
 
 
 def _gaussian(
-    batch: _Batch, denoise: TextDenoiser, texts: Text, config: SeparationConfig
+    batch: _Batch, joint: Denoiser, sources: int, config: SeparationConfig
 ) -> Float[Array, "b k t c"]:
     """MSDM's other likelihood; its stems sum to the mixture only nearly."""
-    width = proportional(config.gamma)
-    joint = gaussian(per_source(denoise, texts), batch.mixture, width, factor=0.5)
-    warm = batch.reference if config.warm else None
-    return _run(batch, joint, config, texts.mask.shape[0], warm)
+    rule = gaussian(joint, batch.mixture, proportional(config.gamma), factor=0.5)
+    return _run(batch, rule, config, sources, batch.reference if config.warm else None)
 
 
 def _project(
-    batch: _Batch, denoise: TextDenoiser, texts: Text, config: SeparationConfig
+    batch: _Batch, joint: Denoiser, sources: int, config: SeparationConfig
 ) -> Float[Array, "b k t c"]:
     """Every estimate projected on the mixture, with the weights of the configuration."""
-    joint, sources, reference = per_source(denoise, texts), texts.mask.shape[0], batch.reference
-    smoothing = (config.fft, *config.smoothing)
+    smoothing, reference = (config.fft, *config.smoothing), batch.reference
     if config.other:
         joint = with_other(joint, coloured(batch.mixture, config.other, *smoothing))
         sources += 1

@@ -9,6 +9,7 @@ The command line does the same through the same functions.
 
 from gmsdi_jax.pipeline.draw import GenerationConfig
 from gmsdi_jax.pipeline.gmsdi import GMSDI
+from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.result import Stems
 from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
 
@@ -17,6 +18,7 @@ __all__ = [
     "GenerationConfig",
     "Stems",
     "WindowSeparator",
+    "find_model",
     "prompts_for",
     "separate_blocks",
 ]

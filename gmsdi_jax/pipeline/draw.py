@@ -117,6 +117,11 @@ def draw(
         ConfigError: an unknown stem, or a coupling that the grid cannot follow.
         NumericsError: the model answered NaN or infinity.
     """
+    if model.is_joint:
+        raise ConfigError(
+            "this model draws all its stems at once and hears no text: generate and impute with "
+            "gmsdi_jax.baselines.msdm"
+        )
     sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
     stable_gamma(config.form, len(stems), sigmas, config.gamma)
     key, length, window = jax.random.key(seed), known.shape[1], model.config.window
@@ -143,7 +148,7 @@ def _compiled(
 ) -> Run:
     """A function of weights, key, known stems and a mask of them, to stems ``[k t 1]``."""
     prompts = prompts_for(model, params, stems)
-    everything = model.embed(params, model.tokens([", ".join(stems)]))
+    everything = model.embed(params, model.prompt([", ".join(stems)]))
     text_mixture = Text(everything.embedding[0], everything.mask[0])
     window = model.config.window
 

@@ -1,6 +1,5 @@
 """The model as a user holds it: `GMSDI.from_pretrained`, then separate, generate, accompany."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,43 +9,80 @@ from typing import Any
 
 import jax
 import numpy as np
+from huggingface_hub import ModelHubMixin
 from jaxtyping import Float
 
 from gmsdi_jax import __version__
+from gmsdi_jax.arrays import digest
 from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import ModelConfig, read_model_config
+from gmsdi_jax.encoders import BOOK, WORDS, PromptBook, open_encoder
 from gmsdi_jax.errors import ConfigError, InputError
 from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.pipeline.draw import MAX_SECONDS, GenerationConfig, draw
+from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.joined import joined_blocks
 from gmsdi_jax.pipeline.result import Stems, file_name, save_info
 from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
 from gmsdi_jax.types import Params
-from gmsdi_jax.weights import load_model
+from gmsdi_jax.weights import WEIGHTS, load_model, save_model
 
 
-class GMSDI:
+class GMSDI(
+    ModelHubMixin,
+    library_name="gmsdi_jax",
+    paper_url="https://arxiv.org/abs/2403.11706",
+    tags=["audio", "music", "source-separation", "diffusion", "jax"],
+):
     """A text-conditional model of mixtures with its weights."""
 
-    def __init__(self, config: ModelConfig, params: Params, name: str = "model", digest: str = ""):
+    def __init__(
+        self,
+        config: ModelConfig,
+        params: Params,
+        name: str = "model",
+        digest: str = "",
+        encode: PromptBook | None = None,
+    ):
         """See `from_pretrained`; `digest` identifies the weights in provenance records."""
-        self.model, self.params = Model(config), params
+        self.model, self.params = Model(config, encode), params
         self.name, self.digest = name, digest
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "GMSDI":
-        """The model in `folder`, which holds ``config.json`` and ``model.safetensors``.
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        model: str | Path,
+        *,
+        encoder: str | Path | None = None,
+        **hub: Any,
+    ) -> "GMSDI":
+        """The model in a folder, or on the Hugging Face hub.
+
+        Args:
+            model: a folder that holds ``config.json`` and ``model.safetensors``, or the id of such
+                a repository, ``owner/name``.
+            encoder: folder of the frozen encoder of a model that reads words; by default the
+                folder ``encoder`` within the model's, where there is one. Sets of labels need none.
+            hub: of `find_model`: revision, token, cache_dir, force_download, local_files_only.
 
         Raises:
             UnavailableError: it is not there, damaged, or does not fit its configuration.
-            ConfigError: ``config.json`` is not valid.
+            ConfigError: ``config.json`` is not valid, or the encoder is another one than the
+                model's.
         """
-        folder = Path(folder)
-        shapes = Model(read_model_config(folder)).shapes
-        config, params = load_model(folder, shapes)
-        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        return cls(config, params, folder.resolve().name, digest)
+        folder = find_model(model, **hub)
+        config = read_model_config(folder)
+        config, params = load_model(folder, Model(config).shapes)
+        name = folder.resolve().name if Path(model).is_dir() else Path(model).name
+        book = _open_book(config, folder, encoder)
+        return cls(config, params, name, digest(folder / WEIGHTS), book)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Writes what `from_pretrained` reads; `save_pretrained` and `push_to_hub` call it."""
+        save_model(save_directory, self.model.config, self.params)
+        if isinstance(self.model.encode, PromptBook):
+            self.model.encode.save(save_directory / BOOK)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -313,6 +349,18 @@ class GMSDI:
             "jax": jax.__version__,
             "device": f"{jax.device_count()} x {device.device_kind}",
         }
+
+
+def _open_book(config: ModelConfig, folder: Path, encoder: str | Path | None) -> PromptBook | None:
+    """What the model's prompts are looked up in, for a model that reads words."""
+    if not isinstance(config.conditioner, WORDS):
+        if encoder is not None:
+            raise ConfigError(f"encoder {encoder}: this model knows labels only and needs none")
+        return None
+    own = folder / "encoder"
+    place = Path(encoder) if encoder is not None else own if own.is_dir() else None
+    opened = None if place is None else open_encoder(config.conditioner, place)
+    return PromptBook.load(folder / BOOK, opened)
 
 
 class _Squares:

@@ -15,15 +15,17 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gmsdi_jax.audio import OverlapAdd, StreamResampler, plan, windows
+from gmsdi_jax.baselines.msdm import joint
 from gmsdi_jax.build import Model
 from gmsdi_jax.compose import uncertainty, windowed
 from gmsdi_jax.distributed import MANY, BatchedCall, Plan, Spread, shard_rows
 from gmsdi_jax.errors import ConfigError, NumericsError
-from gmsdi_jax.methods import Prompts, SeparationConfig, draw, separate
-from gmsdi_jax.types import Params
+from gmsdi_jax.methods import Prompts, SeparationConfig, draw, separate, separate_joint
+from gmsdi_jax.prompts import is_set, presence, spell
+from gmsdi_jax.types import Params, no_text
 
 
 def prompts_for(
@@ -47,14 +49,14 @@ def prompts_for(
     """
     rests = [", ".join([*stems[:i], *stems[i + 1 :]]) for i in range(len(stems))]
     texts = (list(stems), rests, [negative])
-    prompts = Prompts(*(model.embed(params, model.tokens(rows)) for rows in texts))
+    prompts = Prompts(*(model.embed(params, model.prompt(rows)) for rows in texts))
     if not negatives:
         return prompts
     own = {name.lower(): text for name, text in negatives.items()}
     unknown = set(own) - {stem.lower() for stem in stems}
     if unknown:
         raise ConfigError(f"negative of {min(unknown)!r}: it is not among {', '.join(stems)}")
-    each = model.tokens([own.get(stem.lower(), negative) for stem in stems])
+    each = model.prompt([own.get(stem.lower(), negative) for stem in stems])
     return prompts._replace(negatives=model.embed(params, each))
 
 
@@ -107,18 +109,22 @@ class WindowSeparator:
         """
         self.model, self.config, self.stems, self.seed = model, config, tuple(stems), seed
         texts = _with_rest(model, stems)
-        order = _constrained_last(texts, stems, constrained)
-        named = [texts[i] for i in order]
-        prompts = prompts_for(model, params, named, negative, negatives)
-        self.evaluations, self.warning = config.evaluations(len(texts)), config.warning(len(texts))
-        places = np.argsort(order)[: len(stems)]
+        if model.is_joint:
+            prompts, places, self._method = None, *_by_channels(model, stems, constrained)
+            sources = 1
+        else:
+            order = _constrained_last(texts, stems, constrained)
+            prompts = prompts_for(model, params, [texts[i] for i in order], negative, negatives)
+            places, self._method = np.argsort(order)[: len(stems)], separate
+            sources = len(texts)
+        self.evaluations, self.warning = config.evaluations(sources), config.warning(len(texts))
+        self._places = places
 
         def run(spread: Spread, params, prompts, key, numbers, mixture) -> Array:
             keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
             denoise = spread(model.denoiser(params))
-            return separate(keys, denoise, prompts, mixture, config)[:, places]
+            return self._method(keys, denoise, prompts, mixture, config)[:, places]
 
-        self._places = places
         self._call = BatchedCall(
             run,
             (params, prompts, jax.random.key(seed)),
@@ -126,7 +132,7 @@ class WindowSeparator:
                 jax.ShapeDtypeStruct((), np.uint32),
                 jax.ShapeDtypeStruct((model.config.window, 1), np.float32),
             ),
-            config.rows(len(texts)),
+            config.rows(sources),
             windows=rows,
             most=most,
             devices=devices,
@@ -177,7 +183,7 @@ class WindowSeparator:
         Raises:
             NumericsError: the model answered with NaN or infinity.
         """
-        stems = self._whole(separate, song, overlap)[:, self._places]
+        stems = self._whole(self._method, song, overlap)[:, self._places]
         return np.moveaxis(stems[:, :, : len(song), 0], 0, 2)
 
     def uncertainty(
@@ -191,8 +197,11 @@ class WindowSeparator:
             ConfigError: fewer than two draws, or a method that draws nothing.
             NumericsError: the model answered with NaN or infinity.
         """
-        if self.config.draws < 2 or self.config.method == "direct":
-            raise ConfigError("uncertainty needs a method that samples, and draws of at least 2")
+        if self.config.draws < 2 or self.config.method == "direct" or self.model.is_joint:
+            raise ConfigError(
+                "uncertainty needs a model that hears text, a method that samples, and draws of at "
+                "least 2"
+            )
         size, smoothing = self.config.fft, self.config.smoothing
 
         def spread(*arguments) -> Array:
@@ -301,23 +310,48 @@ def _resampled(
 
 
 def _with_rest(model: Model, stems: Sequence[str]) -> list[str]:
-    """The stems and, where the model knows more labels, one text of all those."""
+    """The stems and, where more may sound, one text of all that nobody asked for.
+
+    That text lists the labels that are left; a model that knows no labels hears no text instead.
+    """
+    labels = model.config.labels
+    hint = f"this model knows {', '.join(labels)}" if labels else "this model reads any words"
     if not stems:
-        raise ConfigError(
-            f"name at least one stem; this model knows {', '.join(model.config.labels)}"
-        )
-    mask = np.asarray(model.tokens(list(stems)).mask)
-    for stem, row in zip(stems, mask, strict=True):
-        if not row.any():
-            raise ConfigError(
-                f"stem {stem!r} is empty: name one of {', '.join(model.config.labels)}"
-            )
-    if mask.sum(0).max() > 1:
-        twice = model.config.labels[int(mask.sum(0).argmax())]
-        raise ConfigError(f"stem {twice!r} is asked for twice: name every stem once")
-    asked = mask.max(axis=0)
-    rest = [label for i, label in enumerate(model.config.labels) if not asked[i]]
-    return [*stems, ", ".join(rest)] if rest else list(stems)
+        raise ConfigError(f"name at least one stem; {hint}")
+    spelled = [spell(stem, labels) for stem in stems]
+    for stem, text in zip(stems, spelled, strict=True):
+        if not text:
+            raise ConfigError(f"stem {stem!r} is empty: name one; {hint}")
+    words = [text for text in spelled if model.reads_words and not is_set(text, labels)]
+    asked = presence([text for text in spelled if text not in words], labels).sum(0)
+    twice = [label for label, count in zip(labels, asked, strict=True) if count > 1]
+    twice += [text for text in words if words.count(text) > 1]
+    if twice:
+        raise ConfigError(f"stem {twice[0]!r} is asked for twice: name every stem once")
+    rest = [label for label, count in zip(labels, asked, strict=True) if not count]
+    return [*stems, ", ".join(rest)] if rest or not labels else list(stems)
+
+
+def _by_channels(
+    model: Model, stems: Sequence[str], constrained: str | None
+) -> tuple[Int[np.ndarray, " k"], Callable[..., Array]]:
+    """For a network whose channels are the stems: theirs, and how windows are separated.
+
+    The constrained stem is the first channel, MSDM's bass, unless one is named.
+    """
+    labels = model.config.labels
+    places = presence(stems, labels).argmax(1)
+    last = 0 if constrained is None else int(presence([constrained], labels).argmax())
+
+    def method(keys, denoise, prompts, mixture, config) -> Array:
+        del prompts
+
+        def wordless(x: Float[Array, "b t k"], sigma: Float[Array, ""]) -> Float[Array, "b t k"]:
+            return denoise(x, sigma, no_text(x.shape[0]))
+
+        return separate_joint(keys, joint(wordless), len(labels), mixture, config, last)
+
+    return places, method
 
 
 def _constrained_last(

@@ -47,6 +47,7 @@ def train(
     batches: Batches,
     validate: Validate | None = None,
     *,
+    embed: Callable[[Batch], Batch] = lambda batch: batch,
     resume: bool = False,
     on_progress: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
 ) -> TrainState:
@@ -56,6 +57,7 @@ def train(
         config: the run.
         batches: training data; its position is saved with every checkpoint.
         validate: called every ``config.eval_every`` steps with the averaged weights.
+        embed: what becomes of a batch before its step: labels or audio to frozen embeddings.
         resume: continue the run in ``config.out``; without it that folder must not hold one.
         on_progress: called after every step with its number and, when there are any, new metrics.
 
@@ -74,7 +76,8 @@ def train(
         batches.set_state(position)
     start = int(state.step)
     writers = _writers(config, start if resume else None)
-    run = _Run(config, make_step(model, config, optimizer), batches, checkpoints, writers)
+    step = make_step(model, config, optimizer)
+    run = _Run(config, step, batches, embed, checkpoints, writers)
     try:
         return run.advance(state, start, validate, on_progress)
     finally:
@@ -86,15 +89,16 @@ def train(
 class _Run:
     """The parts of a run that stay while its state changes."""
 
-    def __init__(self, config, step_function, batches, checkpoints, writers: list[Writer]):
-        self.config, self.step_function, self.batches = config, step_function, batches
+    def __init__(self, config, step_function, batches, embed, checkpoints, writers: list[Writer]):
+        self.config, self.step_function = config, step_function
+        self.batches, self.embed = batches, embed
         self.checkpoints, self.writers = checkpoints, writers
 
     def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
         config, pending = self.config, []
         try:
             for step in range(start + 1, config.steps + 1):
-                state, metrics = self.step_function(state, next(self.batches))
+                state, metrics = self.step_function(state, self.embed(next(self.batches)))
                 pending.append(metrics)
                 values: dict[str, Any] = {}
                 if step % config.log_every == 0:

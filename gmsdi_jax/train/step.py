@@ -17,10 +17,13 @@ from jaxtyping import Array, Float, Key
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.diffusion import denoising_loss, lognormal
-from gmsdi_jax.types import Batch, Params, Tokens, TrainState
+from gmsdi_jax.models import perturb
+from gmsdi_jax.types import Batch, Params, Prompt, Text, TrainState
 
 SIGMA_EDGES = (0.02, 0.05, 0.12)
 """Noise levels that part the buckets in which the loss is reported."""
+
+_TEXT = 2**31 - 1  # folded into a row's key: the noise of its text
 
 Metrics = dict[str, Float[Array, "*shape"]]
 StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -38,9 +41,20 @@ def row_draws(key: Key[Array, ""], config: TrainConfig, audio: Float[Array, "b t
     return jax.vmap(row)(jnp.arange(audio.shape[0]), audio)
 
 
-def drop_text(tokens: Tokens, drop: Array) -> Tokens:
+def drop_text(prompt: Prompt, drop: Array) -> Prompt:
     """Rows in `drop` lose all tokens: their text becomes the learned null."""
-    return Tokens(tokens.ids, tokens.mask & ~drop[:, None])
+    return prompt._replace(mask=prompt.mask & ~drop[:, None])
+
+
+def move_text(key: Key[Array, ""], prompt: Prompt, noise: float) -> Prompt:
+    """Embedded text in noise (`models.perturb`), drawn row by row."""
+    if not noise or not isinstance(prompt, Text):
+        return prompt
+
+    def row(number: Array, text: Text) -> Text:
+        return perturb(jax.random.fold_in(jax.random.fold_in(key, number), _TEXT), text, noise)
+
+    return jax.vmap(row)(jnp.arange(prompt.mask.shape[0]), prompt)
 
 
 def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransformation):
@@ -53,7 +67,8 @@ def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransf
     def loss(params: Params, batch: Batch, key: Array):
         mixed = jnp.any(batch.interference != 0, axis=(1, 2))
         sigma, noise, drop = row_draws(key, config, batch.audio)
-        text = model.embed(params, drop_text(batch.tokens, drop & ~mixed))
+        prompt = move_text(key, batch.prompt, getattr(config.model.conditioner, "noise", 0.0))
+        text = model.embed(params, drop_text(prompt, drop & ~mixed))
         denoise = model.denoiser(params)
         rows = denoising_loss(
             denoise,

@@ -51,8 +51,8 @@ def loudest(audio):
 def assert_equal(a, b):
     np.testing.assert_array_equal(a.audio, b.audio)
     np.testing.assert_array_equal(a.interference, b.interference)
-    np.testing.assert_array_equal(a.tokens.ids, b.tokens.ids)
-    np.testing.assert_array_equal(a.tokens.mask, b.tokens.mask)
+    np.testing.assert_array_equal(a.prompt.ids, b.prompt.ids)
+    np.testing.assert_array_equal(a.prompt.mask, b.prompt.mask)
 
 
 MIXED = WindowConfig(mixing=0.75, gain_db=(-6, 6), polarity=True)
@@ -62,22 +62,22 @@ def test_shapes_and_dtypes(split):
     batch = take(split, count=1)[0]
     assert batch.audio.shape == batch.interference.shape == (8, WINDOW, 1)
     assert batch.audio.dtype == batch.interference.dtype == np.float32
-    assert batch.tokens.ids.shape == batch.tokens.mask.shape == (8, 4)
-    assert batch.tokens.ids.dtype == np.int32
-    assert batch.tokens.mask.dtype == np.bool_
-    np.testing.assert_array_equal(batch.tokens.ids, np.tile(np.arange(4), (8, 1)))
+    assert batch.prompt.ids.shape == batch.prompt.mask.shape == (8, 4)
+    assert batch.prompt.ids.dtype == np.int32
+    assert batch.prompt.mask.dtype == np.bool_
+    np.testing.assert_array_equal(batch.prompt.ids, np.tile(np.arange(4), (8, 1)))
 
 
 def test_default_recipe_is_plain_mixtures(split):
     for batch in take(split):
         assert not batch.interference.any()
-        np.testing.assert_array_equal(batch.tokens.mask, loudest(batch.audio))
+        np.testing.assert_array_equal(batch.prompt.mask, loudest(batch.audio))
 
 
 def test_labels_are_of_the_window_and_never_empty(split):
     # The track without any class and the silent gaps are drawn again.
     for batch in take(split, count=20):
-        assert batch.tokens.mask.any(axis=1).all()
+        assert batch.prompt.mask.any(axis=1).all()
 
 
 def test_gate_is_the_rms_over_the_window(tmp_path):
@@ -142,7 +142,7 @@ def test_interference_shares_no_label(split, least):
     mixed = 0
     for batch in take(split, count=20, config=config):
         target, other = loudest(batch.audio), loudest(batch.interference)
-        np.testing.assert_array_equal(batch.tokens.mask, target)
+        np.testing.assert_array_equal(batch.prompt.mask, target)
         assert not (target & other).any()
         assert other.any(axis=1).all()
         assert target.sum(1).min() >= least
@@ -162,7 +162,7 @@ def test_no_pair_to_be_found_leaves_plain_examples(tmp_path):
     split = write(tmp_path / "train", [(0, 1, 2, 3), (0, 1, 2), (2, 3)])
     for batch in take(split, config=WindowConfig(mixing=1.0, tries=5)):
         assert not batch.interference.any()
-        assert batch.tokens.mask.any(axis=1).all()
+        assert batch.prompt.mask.any(axis=1).all()
 
 
 def test_gains_and_signs_are_independent_and_in_range(split):
@@ -170,7 +170,7 @@ def test_gains_and_signs_are_independent_and_in_range(split):
     ratios = []
     for batch in take(split, count=20, config=config):
         peak = batch.audio[..., 0][np.arange(8), np.abs(batch.audio[..., 0]).argmax(1)]
-        ratios.append(peak / (batch.tokens.mask @ AMPLITUDES))
+        ratios.append(peak / (batch.prompt.mask @ AMPLITUDES))
         other = np.sign(batch.interference.sum(axis=(1, 2)))
         ratios[-1] = np.stack([ratios[-1], other])
     gains, others = np.concatenate(ratios, axis=1)
@@ -188,7 +188,7 @@ def test_gains_and_signs_are_independent_and_in_range(split):
 def test_balance_sets_the_share_of_label_counts(split):
     config = WindowConfig(balance=(0.5, 0.0, 0.5), tries=500)
     counts = np.concatenate(
-        [b.tokens.mask.sum(1) for b in take(split, count=40, batch=10, config=config)]
+        [b.prompt.mask.sum(1) for b in take(split, count=40, batch=10, config=config)]
     )
     assert set(counts.tolist()) == {1, 3}
     assert abs((counts == 1).mean() - 0.5) < 5 * 0.5 / np.sqrt(counts.size)

@@ -227,7 +227,7 @@ def test_negatives_are_told_to_their_stems(model):
         model.model, model.params, ["Bass", "Drums"], negatives={"bass": "Drums, Piano"}
     )
     assert prompts.negatives is not None
-    away = model.model.embed(model.params, model.model.tokens(["Drums, Piano"]))
+    away = model.model.embed(model.params, model.model.prompt(["Drums, Piano"]))
     assert_array_equal(prompts.negatives.embedding[0], away.embedding[0])
     assert_array_equal(prompts.negatives.mask[1], prompts.null.mask[0])
     assert prompts_for(model.model, model.params, ["Bass"]).negatives is None

@@ -124,15 +124,15 @@ def test_text_is_dropped_from_plain_rows_only(start, batches, config):
     drop = jax.vmap(lambda key: row_draws(key, config(), batch.audio)[2])(keys)
     number = int(np.flatnonzero(np.asarray(drop).all(1))[0])
     state = state._replace(step=jnp.asarray(number, jnp.int32))
-    other = Tokens(batch.tokens.ids, ~batch.tokens.mask)
+    other = Tokens(batch.prompt.ids, ~batch.prompt.mask)
 
     def loss(interference, tokens):
-        given = batch._replace(interference=interference, tokens=tokens)
+        given = batch._replace(interference=interference, prompt=tokens)
         return float(step(jax.tree.map(jnp.copy, state), given)[1]["loss"])
 
     plain, mixed = jnp.zeros_like(batch.audio), batch.audio[::-1]
-    assert loss(plain, batch.tokens) == loss(plain, other)
-    assert abs(loss(mixed, batch.tokens) - loss(mixed, other)) > 1e-6
+    assert loss(plain, batch.prompt) == loss(plain, other)
+    assert abs(loss(mixed, batch.prompt) - loss(mixed, other)) > 1e-6
 
 
 def test_dropped_rows_lose_all_tokens():

@@ -1,0 +1,171 @@
+"""What the paper's model needs: memory and time of one forward pass and one training step.
+
+    python -m experiments.paper_scale forward --preset paper-slakh
+    python -m experiments.paper_scale step --preset paper-slakh
+    python -m experiments.paper_scale tpu --topology v5e:2x2 --batch 1 2 4
+
+``forward`` and ``step`` run on this machine, on random weights and noise, and print the peak memory
+of the process. ``tpu`` compiles the training step and the forward pass for one chip of a TPU that
+need not be there (``pip install "jax[tpu]"`` brings the compiler) and prints the memory that the
+compiler plans, or says that a batch does not fit. Numbers and hardware stand in ``docs/models.md``.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+
+from gmsdi_jax.build import Model
+from gmsdi_jax.config import TrainConfig
+from gmsdi_jax.presets import PRESETS
+from gmsdi_jax.train.state import first_state, make_optimizer
+from gmsdi_jax.train.step import make_step
+from gmsdi_jax.types import Batch, Text, no_text
+
+GIB = 2**30
+_TPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-16", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}  # fmt: skip
+
+
+def training(args: argparse.Namespace) -> TrainConfig:
+    """A run of the preset with the batch that is asked for."""
+    model = PRESETS[args.preset]()
+    network = replace(model.network, remat=not args.keep)  # type: ignore[arg-type]
+    return TrainConfig(
+        data=Path("shards"),
+        out=Path("runs/paper"),
+        model=replace(model, network=network),
+        window=model.window,
+        batch=args.batch[0],
+    )
+
+
+def batch_of(config: TrainConfig, rows: int) -> Batch:
+    """Shapes of a training batch, with text as the preset's encoder gives it."""
+    conditioner, channels = config.model.conditioner, config.model.network.audio_channels  # type: ignore
+    audio = jax.ShapeDtypeStruct((rows, config.window, channels), jnp.float32)
+    if conditioner.features is None:
+        return Batch(audio, audio, jax.eval_shape(lambda: no_text(rows)))  # type: ignore[arg-type]
+    tokens, features = conditioner.tokens, conditioner.features  # type: ignore[union-attr]
+    embedding = jax.ShapeDtypeStruct((rows, tokens, features), jnp.float32)
+    text = Text(embedding, jax.ShapeDtypeStruct((rows, tokens), bool))  # type: ignore[arg-type]
+    return Batch(audio, audio, text)  # type: ignore[arg-type]
+
+
+def filled(shapes: Any) -> Any:
+    """Noise at a tenth of full scale, and masks that are true."""
+    rng = np.random.default_rng(0)
+
+    def fill(leaf: Any) -> jax.Array:
+        if leaf.dtype == bool:
+            return jnp.ones(leaf.shape, bool)
+        return jnp.asarray(0.1 * rng.standard_normal(leaf.shape, np.float32))
+
+    return jax.tree.map(fill, shapes)
+
+
+def forward(args: argparse.Namespace) -> None:
+    """One denoiser evaluation."""
+    config = training(args)
+    model = Model(config.model)
+    params = model.init(jax.random.key(0))
+    batch = filled(batch_of(config, args.batch[0]))
+    sigma = jnp.full(args.batch[0], 0.1)
+
+    @jax.jit
+    def run(params, batch: Batch):
+        text = batch.prompt if isinstance(batch.prompt, Text) else no_text(args.batch[0])
+        return model.denoiser(params)(batch.audio, sigma, text)
+
+    timed("forward", lambda: run(params, batch), params)
+
+
+def step(args: argparse.Namespace) -> None:
+    """One training step: loss, gradient, Adam, the average of the weights."""
+    config = training(args)
+    model = Model(config.model)
+    optimizer = make_optimizer(config.optimizer, config.steps)
+    state = first_state(model.init(jax.random.key(0)), optimizer)
+    batch = filled(batch_of(config, args.batch[0]))
+    run = make_step(model, config, optimizer)
+    parameters = state.params
+    timed("training step", lambda: run(state, batch)[1]["loss"], parameters)
+
+
+def timed(name: str, run: Any, params: Any) -> None:
+    """Runs once and prints size, seconds and the peak memory of the process."""
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    started = time.perf_counter()
+    answer = np.asarray(jax.block_until_ready(run()))
+    spent = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+    print(
+        f"{name}: {count:,} weights, {spent:.1f} s with compilation, peak memory {peak:.2f} GiB, "
+        f"{'finite' if np.isfinite(answer).all() else 'NOT FINITE'}"
+    )
+
+
+def tpu(args: argparse.Namespace) -> None:
+    """What the compiler plans for one chip."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in _TPU.items()})
+    chip = topologies.get_topology_desc(platform="tpu", topology_name=args.topology).devices[0]
+    place = jax.sharding.SingleDeviceSharding(chip)
+
+    def placed(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
+        )
+
+    config = training(args)
+    model = Model(config.model)
+    optimizer = make_optimizer(config.optimizer, config.steps)
+    state = placed(jax.eval_shape(lambda: first_state(model.init(jax.random.key(0)), optimizer)))
+    print("| batch | forward, GiB | training step, GiB |\n|---:|---:|---:|")
+    for rows in args.batch:
+        batch = placed(batch_of(config, rows))
+        answer = jax.jit(lambda p, x, s, t: model.denoiser(p)(x, s, t))
+        sigma = placed(jax.ShapeDtypeStruct((rows,), jnp.float32))
+        one = planned(answer, state.ema, batch.audio, sigma, batch.prompt)
+        two = planned(make_step(model, config, optimizer), state, batch)
+        print(f"| {rows} | {one} | {two} |", flush=True)
+
+
+def planned(function: Any, *arguments: Any) -> str:
+    """The peak memory of a compiled function in GiB, or that it does not fit."""
+    started = time.perf_counter()
+    try:
+        memory = function.trace(*arguments).lower().compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return "does not fit"
+    finally:
+        print(f"compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    total = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    return f"{(total + memory.output_size_in_bytes - memory.alias_size_in_bytes) / GIB:.2f}"
+
+
+def main() -> int:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=["forward", "step", "tpu"])
+    parser.add_argument("--preset", choices=list(PRESETS), default="paper-slakh")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="windows per step")
+    parser.add_argument("--keep", action="store_true", help="no rematerialisation")
+    parser.add_argument("--topology", default="v5e:2x2")
+    args = parser.parse_args()
+    {"forward": forward, "step": step, "tpu": tpu}[args.what](args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""CLAP: audio or words become one unit vector in a space that both share."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from gmsdi_jax.audio import read, resample
+from gmsdi_jax.encoders.folder import Encoder, load_encoder
+from gmsdi_jax.encoders.rows import in_chunks
+from gmsdi_jax.encoders.tokenizer import load_tokenizer
+from gmsdi_jax.models import shift
+from gmsdi_jax.types import Batch, Text
+
+_WORDS = 77  # LAION trained with so many tokens
+
+
+class ClapEncoder:
+    """A frozen CLAP: strings or audio to `Text` of one token.
+
+    In training the vector is the audio's own. Afterwards it may be that of an example, or of words;
+    the two kinds of vectors lie apart in CLAP's space, and `gap` moves the words' to the audio's.
+    """
+
+    def __init__(
+        self, encoder: Encoder, tokenizer: Any, gap: Float[np.ndarray, "2 d"] | None = None
+    ):
+        """`gap` holds the mean vector of texts and that of audio."""
+        self._encoder, self._tokenizer, self.gap = encoder, tokenizer, gap
+        self.digest = encoder.digest
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | Path, gap: Float[np.ndarray, "2 d"] | None = None
+    ) -> "ClapEncoder":
+        """The encoder in a folder that ``gmsdi convert`` made.
+
+        Raises:
+            UnavailableError: weights or tokenizer are missing or damaged.
+            ConfigError: the folder holds something else.
+        """
+        folder = Path(folder)
+        return cls(load_encoder(folder, "clap"), load_tokenizer(folder), gap)
+
+    def __call__(self, prompts: Sequence[str]) -> Text:
+        """Vectors ``[n 1 d]`` of words, or of the sound of a file: ``"@violin.wav"``.
+
+        That of an empty prompt does not count.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        rate = self._encoder.config.mel.sample_rate
+        vectors = self._words(["" if _is_file(prompt) else prompt for prompt in prompts])
+        for row, prompt in zip(vectors, prompts, strict=True):
+            if _is_file(prompt):
+                sound, _ = read(prompt.strip()[1:], rate, mono=True)
+                row[:] = np.asarray(self.audio(sound.T, rate).embedding)[0, 0]
+        return _text(vectors, np.array([bool(prompt.strip()) for prompt in prompts]))
+
+    def _words(self, prompts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        ids = self._tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=_WORDS
+        )
+        numbers = np.asarray(ids["input_ids"], np.int32)
+        vectors = in_chunks(self._text, numbers, np.asarray(ids["attention_mask"], bool))
+        if self.gap is not None:
+            vectors = shift(jnp.asarray(vectors), *map(jnp.asarray, self.gap))
+        return np.array(vectors)
+
+    def of_audio(self, sample_rate: int) -> Callable[[Batch], Batch]:
+        """What gives a training batch the vectors of its own audio, at `sample_rate` (Hz)."""
+
+        def embed(batch: Batch) -> Batch:
+            return batch._replace(prompt=self.audio(np.asarray(batch.audio)[..., 0], sample_rate))
+
+        return embed
+
+    def audio(
+        self,
+        audio: Float[np.ndarray, "n t"],
+        sample_rate: int,
+        keys: Key[Array, " n"] | None = None,
+    ) -> Text:
+        """Vectors of mono audio of any length, ``[n 1 d]``.
+
+        Longer audio than CLAP's ten seconds is heard in several crops by the rule in the encoder's
+        configuration, the mean of evenly spaced ones unless it says otherwise.
+
+        Args:
+            audio: rows of samples, full scale = 1.
+            sample_rate: theirs, Hz.
+            keys: of each row's crops, where the rule draws them.
+        """
+        rate = self._encoder.config.mel.sample_rate
+        heard = np.stack([resample(row[:, None], sample_rate, rate)[:, 0] for row in audio])
+        drawn = () if keys is None else (np.asarray(jax.random.key_data(keys)),)
+        return _text(in_chunks(self._audio, heard, *drawn, rows=min(len(heard), 4)))
+
+    @cached_property
+    def _text(self):
+        module, params = self._encoder.module, self._encoder.params
+        run = jax.jit(lambda params, ids, mask: module.bind(params).text(ids, mask))
+        return lambda ids, mask: run(params, ids, mask)
+
+    @cached_property
+    def _audio(self):
+        module, params = self._encoder.module, self._encoder.params
+
+        @jax.jit
+        def run(params, audio, data=None):
+            keys = None if data is None else jax.random.wrap_key_data(data)
+            return module.bind(params).any_audio(audio, keys)
+
+        return lambda audio, data=None: run(params, audio, data)
+
+
+def modality_gap(
+    texts: Float[np.ndarray, "n d"], audio: Float[np.ndarray, "m d"]
+) -> Float[np.ndarray, "2 d"]:
+    """The mean vector of texts and that of audio: what `ClapEncoder` takes as its gap."""
+    return np.stack([texts.mean(0), audio.mean(0)])
+
+
+def _is_file(prompt: str) -> bool:
+    return prompt.strip().startswith("@")
+
+
+def _text(vectors: Float[np.ndarray, "n d"], given: np.ndarray | None = None) -> Text:
+    mask = np.ones(len(vectors), bool) if given is None else given
+    return Text(vectors[:, None], mask[:, None])  # type: ignore[arg-type]
