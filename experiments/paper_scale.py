@@ -11,7 +11,6 @@ compiler plans, or says that a batch does not fit. Numbers and hardware stand in
 """
 
 import argparse
-import os
 import resource
 import sys
 import time
@@ -22,18 +21,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
+from gmsdi_jax.distributed import on_one_chip
 from gmsdi_jax.presets import PRESETS
 from gmsdi_jax.train.state import first_state, make_optimizer
 from gmsdi_jax.train.step import make_step
 from gmsdi_jax.types import Batch, Text, no_text
 
 GIB = 2**30
-_TPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-16", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}  # fmt: skip
 
 
 def training(args: argparse.Namespace) -> TrainConfig:
@@ -116,14 +113,9 @@ def timed(name: str, run: Any, params: Any) -> None:
 
 def tpu(args: argparse.Namespace) -> None:
     """What the compiler plans for one chip."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in _TPU.items()})
-    chip = topologies.get_topology_desc(platform="tpu", topology_name=args.topology).devices[0]
-    place = jax.sharding.SingleDeviceSharding(chip)
 
     def placed(tree: Any) -> Any:
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
-        )
+        return on_one_chip(tree, args.topology)
 
     config = training(args)
     model = Model(config.model)

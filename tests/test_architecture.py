@@ -21,7 +21,7 @@ ROWS = (
     {"tasks", "baselines"},
     {"methods"},
     {"config"},
-    {"build", "weights"},
+    {"build", "weights", "presets"},
     {"train", "pipeline", "report"},
     {"evaluate", "console", "data_pipelines"},
     {"cli", "experiments"},
@@ -49,8 +49,10 @@ FENCES = {
     "tyro": {"cli"},
     "soundfile": {"audio"},
     "soxr": {"audio"},
+    "huggingface_hub": {"pipeline"},
+    "transformers": {"encoders"},
     "torch": set(),
-    "tensorflow": set(),
+    "tensorflow": {"convert"},
 }
 PACKAGES = ("gmsdi_jax", "data_pipelines", "experiments")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

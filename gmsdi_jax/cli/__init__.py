@@ -46,6 +46,8 @@ COMMANDS = {
     "data minislakh": Command("data", "minislakh", "render a synthetic Slakh"),
     "data slakh": Command("data", "slakh", "prepare Slakh2100 folders for training"),
     "data inspect": Command("data", "inspect", "what prepared data holds, and whether it is whole"),
+    "convert": Command("convert", "convert", "published weights to a folder for -m or --encoder"),
+    "export": Command("convert", "export", "a folder's weights to a PyTorch state dict"),
     "models": Command("about", "models", "what a model folder holds"),
     "env": Command("about", "env", "versions and devices, for bug reports"),
 }

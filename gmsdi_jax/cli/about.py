@@ -3,7 +3,7 @@
 import json as json_format
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +16,10 @@ from gmsdi_jax import __version__
 from gmsdi_jax.build import Model
 from gmsdi_jax.cli.model import default_model
 from gmsdi_jax.cli.options import parse
-from gmsdi_jax.config import read_model_config
+from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.console import Console
 from gmsdi_jax.errors import UnavailableError
+from gmsdi_jax.presets import PRESETS
 
 PACKAGES = (
     "jax",
@@ -39,6 +40,8 @@ class Models:
 
     folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="FOLDER")] = ()
     """Folders of models, or folders that hold some; by default the one that ships."""
+    presets: bool = False
+    """Print the published models that can be built and trained here, instead of those on disk."""
     json: bool = False
     """Print one JSON object per line."""
 
@@ -51,9 +54,7 @@ class Env:
 def models(arguments: Sequence[str], console: Console) -> int:
     """Runs ``models`` and returns its exit code."""
     options = parse(Models, "models", arguments)
-    found = [model for folder in options.folders or [default_model()] for model in _models(folder)]
-    for folder in found:
-        facts = _facts(folder)
+    for facts in _presets() if options.presets else _on_disk(options.folders):
         print(json_format.dumps(facts) if options.json else _row(facts), flush=True)
     return 0
 
@@ -70,6 +71,24 @@ def env(arguments: Sequence[str], console: Console) -> int:
     return 0
 
 
+def _presets() -> Iterator[dict[str, Any]]:
+    """What there is to say of each preset."""
+    for name, made in PRESETS.items():
+        yield {"name": name, **_facts(made())}
+
+
+def _on_disk(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """What there is to say of each model in the folders, or of the one that ships."""
+    found = [model for folder in folders or [default_model()] for model in _models(folder)]
+    for folder in found:
+        config, weights = read_model_config(folder), folder / "model.safetensors"
+        if not weights.exists():
+            raise UnavailableError(f"{weights}: missing; a model is this file and config.json")
+        size = weights.stat().st_size
+        place = {"name": folder.resolve().name, "folder": str(folder), "bytes": size}
+        yield {**place, **_facts(config)}
+
+
 def _models(folder: Path) -> list[Path]:
     """`folder` if it is a model, else the models in it."""
     if (folder / "config.json").exists():
@@ -82,27 +101,22 @@ def _models(folder: Path) -> list[Path]:
     return found
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    config, weights = read_model_config(folder), folder / "model.safetensors"
-    if not weights.exists():
-        raise UnavailableError(f"{weights}: missing; a model is this file and config.json")
+def _facts(config: ModelConfig) -> dict[str, Any]:
     leaves = jax.tree.leaves(Model(config).shapes)
     return {
-        "name": folder.resolve().name,
-        "folder": str(folder),
         "labels": list(config.labels),
         "sample_rate": config.sample_rate,
         "window": config.window,
         "network": type(config.network).__name__.removesuffix("Config"),
+        "text": type(config.conditioner).__name__.removesuffix("Config"),
         "parameters": sum(math.prod(leaf.shape) for leaf in leaves),
-        "bytes": weights.stat().st_size,
     }
 
 
 def _row(facts: dict[str, Any]) -> str:
+    place = f", {facts['bytes'] / 1e6:.1f} MB ({facts['folder']})" if "folder" in facts else ""
     return (
-        f"{facts['name']}: {', '.join(facts['labels'])}; {facts['sample_rate']} Hz, windows of "
-        f"{facts['window'] / facts['sample_rate']:.2f} s; {facts['network']}, "
-        f"{facts['parameters'] / 1e6:.2f} million parameters, {facts['bytes'] / 1e6:.1f} MB "
-        f"({facts['folder']})"
+        f"{facts['name']}: {', '.join(facts['labels']) or 'any words'}; {facts['sample_rate']} Hz, "
+        f"windows of {facts['window'] / facts['sample_rate']:.2f} s; {facts['network']}, "
+        f"{facts['parameters'] / 1e6:.2f} million parameters{place}"
     )

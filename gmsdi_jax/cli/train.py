@@ -92,11 +92,18 @@ def _encoder(config: TrainConfig) -> Any:
 
 
 def _book(config: TrainConfig, encoder: Any) -> PromptBook | None:
-    """The embeddings of all sets of labels; they travel with the best model."""
+    """The embeddings of all sets of labels; they travel with the best model.
+
+    Raises:
+        ConfigError: the run that is resumed began with another encoder.
+    """
     if encoder is None:
         return None
+    path = config.out / "best" / BOOK
+    if path.exists():
+        return PromptBook.load(path, encoder)
     book = PromptBook.of_labels(encoder, config.model.labels)
-    book.save(config.out / "best" / BOOK)
+    book.save(path)
     return book
 
 

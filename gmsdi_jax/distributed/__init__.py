@@ -12,6 +12,7 @@ many devices there are nor on what shares the call. Two layouts spread a call:
 windows share a call.
 """
 
+from gmsdi_jax.distributed.ahead import on_one_chip
 from gmsdi_jax.distributed.call import BatchedCall, Spread
 from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
 from gmsdi_jax.distributed.plan import MANY, Layout, Plan, fixed_plan, make_plan
@@ -26,6 +27,7 @@ __all__ = [
     "device_mesh",
     "fixed_plan",
     "make_plan",
+    "on_one_chip",
     "over_windows",
     "replicated",
     "shard_rows",

@@ -159,7 +159,7 @@ def _claim(config: TrainConfig, resume: bool) -> None:
         raise OutputError(f"{config.out}: cannot write the run ({error.strerror})") from error
 
 
-_FREE = {"out", "data", "keep", "wandb", "save_every", "steps"}
+_FREE = {"out", "data", "encoder", "keep", "wandb", "save_every", "steps"}
 """Keys that may change on resuming; `steps` before its decay begins, lest the curve changes."""
 
 
