@@ -31,7 +31,10 @@ def save_arrays(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flat = {name: np.asarray(leaf, jnp.dtype(dtype)) for name, leaf in flatten(params).items()}
+        flat = {
+            name: np.asarray(leaf, jnp.dtype(dtype), order="C")
+            for name, leaf in flatten(params).items()
+        }
         temporary = path.with_name(path.name + ".part")
         save_file(flat, temporary, dict(metadata or {}))
         temporary.rename(path)

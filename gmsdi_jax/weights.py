@@ -1,6 +1,7 @@
 """A model on disk: ``config.json`` and ``model.safetensors``, the averaged weights, in a folder."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from gmsdi_jax.arrays import load_arrays, save_arrays
@@ -11,7 +12,13 @@ from gmsdi_jax.types import Params
 WEIGHTS = "model.safetensors"
 
 
-def save_model(folder: Path, config: ModelConfig, params: Params, dtype: str = "float32") -> None:
+def save_model(
+    folder: Path,
+    config: ModelConfig,
+    params: Params,
+    dtype: str = "float32",
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Writes the configuration and the weights, the weights last and all at once.
 
     Raises:
@@ -23,7 +30,7 @@ def save_model(folder: Path, config: ModelConfig, params: Params, dtype: str = "
         (folder / "config.json").write_text(text + "\n")
     except OSError as error:
         raise OutputError(f"{folder}: cannot write the model ({error.strerror})") from error
-    save_arrays(folder / WEIGHTS, params, dtype)
+    save_arrays(folder / WEIGHTS, params, dtype, metadata)
 
 
 def load_model(folder: Path, shapes: Params | None = None) -> tuple[ModelConfig, Params]:

@@ -196,7 +196,8 @@ def _htsat_config(
     ]
     tables = [_shape(shapes, f"{stages}.{s}.blocks.0.{names.table}") for s in range(len(depths))]
     features, _, patch, _ = _shape(shapes, f"{names.root}.patch_embed.proj.weight")
-    window = (round(tables[0][0] ** 0.5) + 1) // 2
+    rows = _shape(shapes, f"{stages}.0.blocks.0.{names.table}")[0]
+    window = (round(rows**0.5) + 1) // 2
     mask = shapes.get(f"{stages}.0.blocks.1.attn_mask")
     if mask is not None:
         side = patch * window * round(mask[0] ** 0.5)

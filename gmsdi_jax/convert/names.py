@@ -58,7 +58,7 @@ def to_ours(theirs: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Converte
 
     Raises:
         ValueError: an array has not the number of axes that its rule expects, or of a tuple or a
-            stack only some are there; the message names it.
+            stack only some are there or some are larger; the message names it.
     """
     arrays, stacks, used = {}, {}, set()
     for rule in rules:
@@ -82,6 +82,8 @@ def to_ours(theirs: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Converte
         key, members = stacks.popitem()
         if sorted(members) != list(range(len(members))):
             raise ValueError(f"layers {sorted(members)} of {key} are there: some are missing")
+        if len({part.shape for part in members.values()}) > 1:
+            raise ValueError(f"the layers of {key} have different shapes")
         arrays[key] = np.stack([members[i] for i in range(len(members))])
     return Converted(arrays, sorted(set(theirs) - used))
 
@@ -100,7 +102,7 @@ def to_theirs(ours: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> Arrays:
         for more, part in layers or [({}, value)]:
             names = [_fill(pattern, {**numbers, **more}) for pattern in _several(rule.theirs)]
             parts = np.split(rule.layout.to_theirs(part), len(names))
-            arrays |= dict(zip(names, map(np.ascontiguousarray, parts), strict=True))
+            arrays |= dict(zip(names, map(_in_order, parts), strict=True))
     return arrays
 
 
@@ -124,9 +126,14 @@ def _rule_of(name: str, rules: Sequence[Rule]) -> tuple[Rule, dict[str, str]]:
 def _laid_out(name: str, group: Sequence[np.ndarray], layout: Layout) -> np.ndarray:
     joined = np.concatenate(group) if len(group) > 1 else group[0]
     try:
-        return np.ascontiguousarray(layout.to_ours(joined))
+        return _in_order(layout.to_ours(joined))
     except (ValueError, IndexError) as error:
         raise ValueError(f"{name} has shape {joined.shape}, which does not fit ({error})") from None
+
+
+def _in_order(array: np.ndarray) -> np.ndarray:
+    """The same numbers, lying in memory as they are read."""
+    return np.asarray(array, order="C")
 
 
 def _several(theirs: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -90,4 +90,3 @@ T5_ENCODER = Format(
     copies={_EMBEDDINGS[1]: _EMBEDDINGS[0]},
     ignored=(r"decoder\..*", r"lm_head\..*"),
 )
-FORMATS = (T5_ENCODER,)

@@ -1,7 +1,9 @@
 """VGGish: the PyTorch port (torchvggish) and the TensorFlow checkpoint.
 
-Both flatten the last picture with its features innermost, as this library does. What torchvggish
-calls PCA parameters belongs to YouTube-8M's post-processing, never to a FAD, and is not converted.
+There is one published size; widths are read off the arrays nevertheless. Both publishers flatten
+the last picture with its features innermost, as this library does, so the first dense layer needs
+no reordering. torchvggish's PCA parameters (``pproc``) are not converted: they imitate the
+post-processing of YouTube-8M's features, and belong to no Fréchet audio distance.
 """
 
 from collections.abc import Mapping
@@ -9,57 +11,92 @@ from typing import Any
 
 from gmsdi_jax.convert.format import Format, Shapes
 from gmsdi_jax.convert.names import CONV2D, LINEAR, Rule
-from gmsdi_jax.models import Pure, Vggish, VggishConfig
+from gmsdi_jax.models.pure import Pure
+from gmsdi_jax.models.vggish import Vggish, VggishConfig
+from gmsdi_jax.types import Params
 
-_TORCH = {0: (0, 0), 3: (1, 0), 6: (2, 0), 8: (2, 1), 11: (3, 0), 13: (3, 1)}
-_TF = {"conv1": (0, 0), "conv2": (1, 0), "conv3/conv3_1": (2, 0), "conv3/conv3_2": (2, 1),
-       "conv4/conv4_1": (3, 0), "conv4/conv4_2": (3, 1)}  # fmt: skip
-
-
-def _torch_config(shapes: Shapes, values: Mapping[str, Any]) -> VggishConfig:
-    """There is one size; the widths are read off nevertheless, for small ones in tests."""
-    widths = {place: shapes[f"features.{i}.weight"][0] for i, place in _TORCH.items()}
-    features, hidden = shapes["embeddings.4.weight"]
-    return _config(widths, hidden, features)
-
-
-def _tf_config(shapes: Shapes, values: Mapping[str, Any]) -> VggishConfig:
-    widths = {place: shapes[f"vggish/{name}/weights"][-1] for name, place in _TF.items()}
-    hidden, features = shapes["vggish/fc2/weights"]
-    return _config(widths, hidden, features)
-
-
-def _config(widths: Mapping[tuple[int, int], int], hidden: int, features: int) -> VggishConfig:
-    stages = tuple(
-        tuple(widths[stage, conv] for conv in range(2) if (stage, conv) in widths)
-        for stage in range(4)
-    )
-    return VggishConfig(widths=stages, hidden=hidden, features=features)
-
-
-def _torch_rules(config: VggishConfig) -> list[Rule]:
-    found = []
-    for number, (stage, conv) in _TORCH.items():
-        ours = f"stages.{stage}.{conv}"
-        found.append(Rule(f"features.{number}.weight", f"{ours}.kernel", CONV2D))
-        found.append(Rule(f"features.{number}.bias", f"{ours}.bias"))
-    for number in range(3):
-        found.append(Rule(f"embeddings.{2 * number}.weight", f"layers.{number}.kernel", LINEAR))
-        found.append(Rule(f"embeddings.{2 * number}.bias", f"layers.{number}.bias"))
-    return found
+_TORCH = {
+    "stages.0.0": "features.0",
+    "stages.1.0": "features.3",
+    "stages.2.0": "features.6",
+    "stages.2.1": "features.8",
+    "stages.3.0": "features.11",
+    "stages.3.1": "features.13",
+    "layers.0": "embeddings.0",
+    "layers.1": "embeddings.2",
+    "layers.2": "embeddings.4",
+}
+_TF = {
+    "stages.0.0": "vggish/conv1",
+    "stages.1.0": "vggish/conv2",
+    "stages.2.0": "vggish/conv3/conv3_1",
+    "stages.2.1": "vggish/conv3/conv3_2",
+    "stages.3.0": "vggish/conv4/conv4_1",
+    "stages.3.1": "vggish/conv4/conv4_2",
+    "layers.0": "vggish/fc1/fc1_1",
+    "layers.1": "vggish/fc1/fc1_2",
+    "layers.2": "vggish/fc2",
+}
 
 
-def _tf_rules(config: VggishConfig) -> list[Rule]:
-    names = {f"stages.{stage}.{conv}": name for name, (stage, conv) in _TF.items()}
-    names |= {"layers.0": "fc1/fc1_1", "layers.1": "fc1/fc1_2", "layers.2": "fc2"}
+def torch_rules(config: VggishConfig) -> list[Rule]:
+    """The names of torchvggish's state dict."""
+    del config
     return [
-        Rule(f"vggish/{theirs}/{kind}", f"{ours}.{part}")
-        for ours, theirs in names.items()
+        rule
+        for ours, theirs in _TORCH.items()
+        for rule in (
+            Rule(f"{theirs}.weight", f"{ours}.kernel", CONV2D if "stages" in ours else LINEAR),
+            Rule(f"{theirs}.bias", f"{ours}.bias"),
+        )
+    ]
+
+
+def tf_rules(config: VggishConfig) -> list[Rule]:
+    """The names of TensorFlow's variables, whose axes are ordered as ours."""
+    del config
+    return [
+        Rule(f"{theirs}/{kind}", f"{ours}.{part}")
+        for ours, theirs in _TF.items()
         for kind, part in (("weights", "kernel"), ("biases", "bias"))
     ]
 
 
-def _shapes(config: VggishConfig) -> Any:
+def torch_config(shapes: Shapes, values: Mapping[str, Any]) -> VggishConfig:
+    """Sizes from the biases.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    del values  # nobody publishes any
+    return _config(shapes, {ours: f"{theirs}.bias" for ours, theirs in _TORCH.items()})
+
+
+def tf_config(shapes: Shapes, values: Mapping[str, Any]) -> VggishConfig:
+    """Sizes from the biases.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    del values  # nobody publishes any
+    return _config(shapes, {ours: f"{theirs}/biases" for ours, theirs in _TF.items()})
+
+
+def _config(shapes: Shapes, biases: Mapping[str, str]) -> VggishConfig:
+    missing = [name for name in biases.values() if name not in shapes]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    outputs = {ours: shapes[name][0] for ours, name in biases.items()}
+    stages = (
+        [width for ours, width in outputs.items() if ours.startswith(f"stages.{stage}.")]
+        for stage in range(4)
+    )
+    return VggishConfig(
+        widths=tuple(map(tuple, stages)), hidden=outputs["layers.1"], features=outputs["layers.2"]
+    )
+
+
+def _shapes(config: VggishConfig) -> Params:
     return Pure(lambda rngs: Vggish(config, rngs=rngs)).shapes
 
 
@@ -67,8 +104,8 @@ VGGISH_TORCH = Format(
     name="vggish-torch",
     holds="VGGish",
     marks=(r"features\.13\.weight", r"embeddings\.4\.weight"),
-    config=_torch_config,
-    rules=_torch_rules,
+    config=torch_config,
+    rules=torch_rules,
     shapes=_shapes,
     ignored=(r"pproc\..*",),
 )
@@ -76,9 +113,8 @@ VGGISH_TF = Format(
     name="vggish-tf",
     holds="VGGish",
     marks=(r"vggish/conv1/weights", r"vggish/fc2/weights"),
-    config=_tf_config,
-    rules=_tf_rules,
+    config=tf_config,
+    rules=tf_rules,
     shapes=_shapes,
-    ignored=(r"(?!vggish/).*", r"vggish/.*/(Adam|Adam_1)"),
+    ignored=(r"(?!vggish/).*", r"vggish/.*/(Adam|Adam_1)"),  # counters, an optimizer's state
 )
-FORMATS = (VGGISH_TORCH, VGGISH_TF)

@@ -12,6 +12,7 @@ from gmsdi_jax.encoders.clap import ClapEncoder
 from gmsdi_jax.encoders.folder import load_encoder, save_encoder
 from gmsdi_jax.encoders.t5 import T5Encoder
 from gmsdi_jax.encoders.vggish import VggishEncoder
+from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.models import ClapTextConfig, T5TextConfig
 from gmsdi_jax.types import TextEncoder
 
@@ -27,8 +28,15 @@ def open_encoder(conditioner: T5TextConfig | ClapTextConfig, folder: Path) -> Te
         ConfigError: the folder holds something else, or an encoder of another size.
     """
     if isinstance(conditioner, ClapTextConfig):
-        return ClapEncoder.from_folder(folder)
-    return T5Encoder.from_folder(folder, conditioner.tokens, conditioner.attend_padding)
+        encoder = ClapEncoder.from_folder(folder)
+    else:
+        encoder = T5Encoder.from_folder(folder, conditioner.tokens, conditioner.attend_padding)
+    if encoder.features != conditioner.features:
+        raise ConfigError(
+            f"{folder}: answers with {encoder.features} numbers, where the model reads "
+            f"{conditioner.features}"
+        )
+    return encoder
 
 
 __all__ = [

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float, Key
 from gmsdi_jax.audio import read, resample
 from gmsdi_jax.encoders.folder import Encoder, load_encoder
 from gmsdi_jax.encoders.rows import in_chunks
-from gmsdi_jax.encoders.tokenizer import load_tokenizer
+from gmsdi_jax.encoders.tokenizer import Tokenize, load_tokenizer
 from gmsdi_jax.models import shift
 from gmsdi_jax.types import Batch, Text
 
@@ -28,11 +27,11 @@ class ClapEncoder:
     """
 
     def __init__(
-        self, encoder: Encoder, tokenizer: Any, gap: Float[np.ndarray, "2 d"] | None = None
+        self, encoder: Encoder, tokenize: Tokenize, gap: Float[np.ndarray, "2 d"] | None = None
     ):
         """`gap` holds the mean vector of texts and that of audio."""
-        self._encoder, self._tokenizer, self.gap = encoder, tokenizer, gap
-        self.digest = encoder.digest
+        self._encoder, self._tokenize, self.gap = encoder, tokenize, gap
+        self.digest, self.features = encoder.digest, encoder.config.joint
 
     @classmethod
     def from_folder(
@@ -45,7 +44,10 @@ class ClapEncoder:
             ConfigError: the folder holds something else.
         """
         folder = Path(folder)
-        return cls(load_encoder(folder, "clap"), load_tokenizer(folder), gap)
+        encoder = load_encoder(folder, "clap")
+        text = encoder.config.text
+        tokenize = load_tokenizer(folder, _WORDS, pad=text.pad, vocabulary=text.vocabulary)
+        return cls(encoder, tokenize, gap)
 
     def __call__(self, prompts: Sequence[str]) -> Text:
         """Vectors ``[n 1 d]`` of words, or of the sound of a file: ``"@violin.wav"``.
@@ -64,11 +66,7 @@ class ClapEncoder:
         return _text(vectors, np.array([bool(prompt.strip()) for prompt in prompts]))
 
     def _words(self, prompts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        ids = self._tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=_WORDS
-        )
-        numbers = np.asarray(ids["input_ids"], np.int32)
-        vectors = in_chunks(self._text, numbers, np.asarray(ids["attention_mask"], bool))
+        vectors = in_chunks(self._text, *self._tokenize(prompts))
         if self.gap is not None:
             vectors = shift(jnp.asarray(vectors), *map(jnp.asarray, self.gap))
         return np.array(vectors)
@@ -77,7 +75,8 @@ class ClapEncoder:
         """What gives a training batch the vectors of its own audio, at `sample_rate` (Hz)."""
 
         def embed(batch: Batch) -> Batch:
-            return batch._replace(prompt=self.audio(np.asarray(batch.audio)[..., 0], sample_rate))
+            mono = np.asarray(batch.audio).mean(-1)
+            return batch._replace(prompt=self.audio(mono, sample_rate))
 
         return embed
 

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from gmsdi_jax.encoders.folder import Encoder, load_encoder
 from gmsdi_jax.encoders.rows import in_chunks
-from gmsdi_jax.encoders.tokenizer import load_tokenizer
+from gmsdi_jax.encoders.tokenizer import Tokenize, load_tokenizer
 from gmsdi_jax.types import Text
+
+_PAD = 0  # in every T5
 
 
 class T5Encoder:
@@ -21,13 +22,11 @@ class T5Encoder:
     the states may: audio-diffusion-pytorch's network does, so that is the default.
     """
 
-    def __init__(
-        self, encoder: Encoder, tokenizer: Any, tokens: int = 64, attend_padding: bool = True
-    ):
-        """`tokens` is the length of every prompt; see `from_folder`."""
-        self._encoder, self._tokenizer = encoder, tokenizer
-        self.tokens, self.attend_padding = tokens, attend_padding
-        self.digest = encoder.digest
+    def __init__(self, encoder: Encoder, tokenize: Tokenize, attend_padding: bool = True):
+        """See `from_folder`."""
+        self._encoder, self._tokenize = encoder, tokenize
+        self.attend_padding = attend_padding
+        self.digest, self.features = encoder.digest, encoder.config.features
 
     @classmethod
     def from_folder(
@@ -35,24 +34,26 @@ class T5Encoder:
     ) -> "T5Encoder":
         """The encoder in a folder that ``gmsdi convert`` made.
 
+        Args:
+            folder: holds configuration, weights and tokenizer.
+            tokens: the length of every prompt.
+            attend_padding: whether padding counts in the texts that come back.
+
         Raises:
             UnavailableError: weights or tokenizer are missing or damaged.
             ConfigError: the folder holds something else.
         """
         folder = Path(folder)
-        return cls(load_encoder(folder, "t5"), load_tokenizer(folder), tokens, attend_padding)
+        encoder = load_encoder(folder, "t5")
+        tokenize = load_tokenizer(folder, tokens, pad=_PAD, vocabulary=encoder.config.vocabulary)
+        return cls(encoder, tokenize, attend_padding)
 
     def __call__(self, prompts: Sequence[str]) -> Text:
         """Hidden states ``[n s d]``; of an empty prompt no token counts."""
-        ids = self._tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=self.tokens
-        )
-        numbers = np.asarray(ids["input_ids"], np.int32)
-        mask = np.asarray(ids["attention_mask"], bool)
-        hidden = in_chunks(self._apply, numbers, mask)
+        ids, mask = self._tokenize(prompts)
+        hidden = in_chunks(self._apply, ids, mask)
         given = np.array([bool(prompt.strip()) for prompt in prompts])[:, None]
-        counts = np.ones_like(mask) if self.attend_padding else mask
-        return Text(hidden, counts & given)  # type: ignore[arg-type]
+        return Text(hidden, given & (mask | self.attend_padding))  # type: ignore[arg-type]
 
     @cached_property
     def _apply(self):

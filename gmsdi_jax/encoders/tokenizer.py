@@ -1,24 +1,69 @@
-"""The tokenizer that lies in an encoder's folder."""
+"""The tokenizer that lies in an encoder's folder: ``tokenizer.json``, as it is published.
 
+That one file says how words become numbers, so the small library `tokenizers` is all that reads it.
+transformers' classes would not do: where the files beside it leave out which class is meant, as
+roberta-base's do, they look for it in a config.json of theirs, where an encoder has ours.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from gmsdi_jax.errors import UnavailableError
+import numpy as np
+from jaxtyping import Bool, Int
+from tokenizers import Tokenizer
+
+from gmsdi_jax.errors import ConfigError, UnavailableError
+
+PAD = "<pad>"
+"""What both T5 and RoBERTa call the token that fills rows up."""
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """A tokenizer of the transformers library, from files alone.
+class Numbers(NamedTuple):
+    """Prompts as rows of token numbers of one length."""
+
+    ids: Int[np.ndarray, "n s"]
+    mask: Bool[np.ndarray, "n s"]
+    """False where a row is filled up."""
+
+
+Tokenize = Callable[[Sequence[str]], Numbers]
+
+
+def load_tokenizer(folder: Path, length: int, *, pad: int, vocabulary: int) -> Tokenize:
+    """The tokenizer in `folder`, which pads and cuts every prompt to `length` tokens.
+
+    Args:
+        folder: where ``tokenizer.json`` is.
+        length: tokens of a row, with those that open or end it, which are never cut off.
+        pad: the number that the encoder takes for padding.
+        vocabulary: how many tokens the encoder knows.
 
     Raises:
-        UnavailableError: there is none, or it cannot be read.
+        UnavailableError: there is no tokenizer, or it cannot be read.
+        ConfigError: it is another encoder's.
     """
-    from transformers import AutoTokenizer  # takes seconds to import; most commands need none
-
-    if not (folder / "tokenizer.json").exists():
+    path = folder / "tokenizer.json"
+    if not path.exists():
         raise UnavailableError(
             f"{folder}: no tokenizer.json; copy it there from where the weights were published"
         )
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnavailableError(f"{folder}: the tokenizer cannot be read ({error})") from error
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # what the library raises has no narrower type
+        raise UnavailableError(f"{path}: cannot be read ({error})") from error
+    own, largest = tokenizer.token_to_id(PAD), max(tokenizer.get_vocab().values())
+    if own != pad or largest >= vocabulary:
+        raise ConfigError(
+            f"{path}: is another encoder's: {PAD} is {own} and the largest number {largest}, where "
+            f"this one has {pad} and {vocabulary - 1}"
+        )
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length, pad_id=pad, pad_token=PAD)
+
+    def tokenize(prompts: Sequence[str]) -> Numbers:
+        rows = tokenizer.encode_batch(list(prompts))
+        ids = np.array([row.ids for row in rows], np.int32)
+        return Numbers(ids, np.array([row.attention_mask for row in rows], bool))
+
+    return tokenize

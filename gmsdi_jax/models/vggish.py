@@ -10,6 +10,7 @@ Every implementation of the FAD draws lines of its own: whether the last layer k
 whether examples overlap, whether the audio is scaled to its peak. All of these are options here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -41,7 +42,7 @@ class VggishConfig:
     """Whether the embedding passes a ReLU: in torchvggish and early TensorFlow releases it does,
     in the frechet-audio-distance package and today's TensorFlow it does not."""
     hop: int = 96
-    """Frames from one example to the next: 96 for no overlap, 48 or 50 for about half of it."""
+    """Frames from one example to the next: 96 for no overlap, 50 for Google's half second."""
     peak: bool = False
     """Whether audio is scaled by the largest sample, as in Google's FAD, but by no more than 10."""
 
@@ -70,17 +71,27 @@ class Vggish(nnx.Module):
         self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(sizes)])
 
     def __call__(self, examples: Float[Array, "n 96 64"]) -> Float[Array, "n d"]:
-        """One embedding per example."""
-        x = examples[..., None]
-        for stage in self.stages:
-            for conv in stage:
-                x = jax.nn.relu(conv(x))
-            x = nnx.max_pool(x, (2, 2), (2, 2))
-        x = x.reshape(x.shape[0], -1)
+        """One embedding per example, at full precision on every device."""
+        with jax.default_matmul_precision("highest"):
+            picture = examples[..., None]
+            for stage in self.stages:
+                picture = halved(stage, picture)
+            return self.embed(picture)
+
+    def embed(self, picture: Float[Array, "n h w d"]) -> Float[Array, "n e"]:
+        """The embedding of what the last stage answers, its features innermost."""
+        x = picture.reshape(len(picture), -1)
         for layer in self.layers[:-1]:
             x = jax.nn.relu(layer(x))
         x = self.layers[-1](x)
         return jax.nn.relu(x) if self.config.relu_last else x
+
+
+def halved(stage: Iterable[nnx.Conv], picture: Float[Array, "n h w d"]) -> Float[Array, "n i j e"]:
+    """The picture after the convolutions of a stage, then half as high and half as wide."""
+    for conv in stage:
+        picture = jax.nn.relu(conv(picture))
+    return nnx.max_pool(picture, (2, 2), (2, 2))
 
 
 def log_mel(waveform: Float[np.ndarray, " t"], peak: bool = False) -> Float[np.ndarray, "m 64"]:
@@ -126,6 +137,4 @@ def _bands() -> Float[np.ndarray, "f m"]:
     edges = np.linspace(*mel(np.array([_LOW, _HIGH])), BANDS + 2)
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    weights = np.maximum(0.0, np.minimum(rising, falling))
-    weights[0] = 0.0  # the zero frequency belongs to no band
-    return weights
+    return np.maximum(0.0, np.minimum(rising, falling))

@@ -1,68 +1,118 @@
-"""VGGish's names, as torchvggish and as TensorFlow have them."""
+"""VGGish's names, as torchvggish and as TensorFlow have them.
 
+torchvggish's are those of the published module's own state dict, written by
+`tests/parity/record_vggish.py`.
+"""
+
+import json
+import re
 from math import prod
 from pathlib import Path
 
 import numpy as np
-from numpy.testing import assert_array_equal
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from parity.vggish_case import NARROW, module
-from parity.weights import draw
+from parity.weights import draw, openings
 
-from gmsdi_jax.arrays import flatten
+from gmsdi_jax.arrays import differences, flatten
 from gmsdi_jax.convert.names import to_ours, to_theirs
 from gmsdi_jax.convert.vggish import VGGISH_TF, VGGISH_TORCH
-from gmsdi_jax.models import VggishConfig
+from gmsdi_jax.models.vggish import VggishConfig
 
-FULL = {name: leaf.shape for name, leaf in flatten(module(VggishConfig()).shapes).items()}
+FORMATS = {"torch": VGGISH_TORCH, "tf": VGGISH_TF}
+RECORDED = Path(__file__).parents[1] / "parity" / "vggish.npz"
 
 
+@pytest.fixture(scope="module")
 def published() -> dict[str, tuple[int, ...]]:
-    with np.load(Path(__file__).parents[1] / "parity" / "vggish.npz") as file:
-        pairs = [text.split("=") for text in file["shapes"]]
-    return {name: tuple(map(int, shape.split(","))) for name, shape in pairs}
+    """Names and shapes of torchvggish's state dict."""
+    with np.load(RECORDED) as file:
+        pairs = [line.split(" ", 1) for line in str(file["names"]).splitlines()]
+    return {name: tuple(json.loads(shape)) for name, shape in pairs}
 
 
-def test_published_size_has_72_million_weights():
-    assert sum(map(prod, FULL.values())) == 72_141_184
-    assert sum(map(prod, published().values())) == 72_141_184
+@pytest.fixture(scope="module")
+def narrow() -> dict[str, np.ndarray]:
+    """Weights of a narrow network under our names."""
+    return {name: np.asarray(leaf) for name, leaf in flatten(draw(module(NARROW).shapes)).items()}
 
 
-def test_names_are_the_published_ones():
-    """Every name and shape of torchvggish's state dict becomes one of ours, and none is left."""
-    theirs = published()
-    config = VGGISH_TORCH.config(theirs, {})
-    assert config == VggishConfig()
-    empty = {name: np.broadcast_to(np.float32(0), shape) for name, shape in theirs.items()}
-    for name in empty:  # only shapes matter, but transposing must not copy 288 MB
-        if prod(theirs[name]) > 1e6:
-            empty[name] = np.empty(theirs[name], np.float16)
-    arrays, unknown = to_ours(empty, VGGISH_TORCH.rules(config))
-    assert unknown == []
-    assert {name: value.shape for name, value in arrays.items()} == FULL
+def test_published_names_are_all_ours(published):
+    """At the published size, of 72 million weights; bytes stand for numbers."""
+    assert VGGISH_TORCH.config(published, {}) == VggishConfig()
+    theirs = {name: np.zeros(shape, np.uint8) for name, shape in published.items()}
+    ours = to_ours(theirs, VGGISH_TORCH.rules(VggishConfig()))
+    wanted = {n: leaf.shape for n, leaf in flatten(VGGISH_TORCH.shapes(VggishConfig())).items()}
+    assert not differences(ours.arrays, wanted)
+    assert not ours.unknown
+    assert sum(map(prod, wanted.values())) == 72_141_184
 
 
-def test_there_and_back_is_the_same():
-    """Of either format, bit for bit; both sizes are read off the arrays."""
-    flat = {name: np.asarray(value) for name, value in flatten(draw(module(NARROW).shapes)).items()}
-    for format in (VGGISH_TORCH, VGGISH_TF):
-        theirs = to_theirs(flat, format.rules(NARROW))
-        shapes = {name: value.shape for name, value in theirs.items()}
-        config = format.config(shapes, {})
-        assert (config.widths, config.hidden, config.features) == (
-            NARROW.widths,
-            NARROW.hidden,
-            NARROW.features,
-        )
-        again = to_ours(theirs, format.rules(config)).arrays
-        assert again.keys() == flat.keys()
-        for name, value in flat.items():
-            assert_array_equal(again[name], value)
+def test_every_array_is_the_one_of_that_name(narrow):
+    """As they stood in torchvggish when its answers were recorded."""
+    theirs = to_theirs(narrow, VGGISH_TORCH.rules(NARROW))
+    with np.load(RECORDED) as file:
+        assert_allclose(openings(theirs), file["openings"], rtol=1e-6)
 
 
-def test_tensorflow_kernels_are_ours_already():
+@pytest.mark.parametrize("name", FORMATS)
+def test_weights_go_there_and_back(name, narrow):
+    """Bit for bit; the sizes are read off the arrays."""
+    kind = FORMATS[name]
+    theirs = to_theirs(narrow, kind.rules(NARROW))
+    assert kind.config({key: value.shape for key, value in theirs.items()}, {}) == NARROW
+    again = to_ours(theirs, kind.rules(NARROW))
+    assert not again.unknown
+    assert again.arrays.keys() == narrow.keys()
+    for key, value in narrow.items():
+        assert_array_equal(again.arrays[key], value)
+
+
+def test_tensorflow_kernels_are_ours_already(narrow):
     """[height, width, in, out] and [in, out]: nothing is transposed."""
-    flat = {name: np.asarray(value) for name, value in flatten(draw(module(NARROW).shapes)).items()}
-    theirs = to_theirs(flat, VGGISH_TF.rules(NARROW))
-    assert_array_equal(theirs["vggish/conv3/conv3_2/weights"], flat["stages.2.1.kernel"])
-    assert_array_equal(theirs["vggish/fc1/fc1_1/weights"], flat["layers.0.kernel"])
-    assert set(theirs) >= {"vggish/conv1/biases", "vggish/fc2/weights", "vggish/fc1/fc1_2/biases"}
+    theirs = to_theirs(narrow, VGGISH_TF.rules(NARROW))
+    assert len(theirs) == 18
+    assert_array_equal(theirs["vggish/conv1/biases"], narrow["stages.0.0.bias"])
+    assert_array_equal(theirs["vggish/conv3/conv3_2/weights"], narrow["stages.2.1.kernel"])
+    assert_array_equal(theirs["vggish/conv4/conv4_1/weights"], narrow["stages.3.0.kernel"])
+    assert_array_equal(theirs["vggish/fc1/fc1_1/weights"], narrow["layers.0.kernel"])
+    assert_array_equal(theirs["vggish/fc1/fc1_2/weights"], narrow["layers.1.kernel"])
+    assert_array_equal(theirs["vggish/fc2/weights"], narrow["layers.2.kernel"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_are_told_apart(name, narrow):
+    """By names alone."""
+    theirs = to_theirs(narrow, FORMATS[name].rules(NARROW))
+    for other, kind in FORMATS.items():
+        known = all(any(re.fullmatch(mark, key) for key in theirs) for mark in kind.marks)
+        assert known == (other == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("torch", "pproc.pca_eigen_vectors"),
+        ("torch", "pproc.pca_means"),
+        ("tf", "global_step"),
+        ("tf", "vggish/fc2/weights/Adam_1"),
+    ],
+)
+def test_what_belongs_to_no_network_is_ignored(name, key, narrow):
+    """The PCA of YouTube-8M's features, and what training leaves; of the network, nothing."""
+    kind = FORMATS[name]
+    ignored = re.compile("|".join(f"(?:{pattern})" for pattern in kind.ignored))
+    assert ignored.fullmatch(key)
+    assert not any(ignored.fullmatch(own) for own in to_theirs(narrow, kind.rules(NARROW)))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_missing_layer_is_named(name, narrow):
+    """In one line."""
+    theirs = to_theirs(narrow, FORMATS[name].rules(NARROW))
+    shapes = {key: value.shape for key, value in theirs.items()}
+    lost = next(key for key in shapes if "bias" in key)
+    del shapes[lost]
+    with pytest.raises(ValueError, match=f"{lost} is missing"):
+        FORMATS[name].config(shapes, {})

@@ -166,6 +166,13 @@ def test_weights_in_half_precision_are_close(params, audio, text):
     assert 1e-5 < np.abs(answer - audio(params, wave)).max() < 0.05
 
 
+def test_hearing_takes_no_gather(params, audio):
+    """Which accelerators do slowly: all is cut by slices and reshapes."""
+    program = audio.lower(params, jnp.asarray(waveforms(SMALL))).as_text()
+    assert "dot_general" in program
+    assert "gather" not in program
+
+
 def test_windows_go_there_and_back():
     """Row by row of windows, row by row within."""
     square = jnp.arange(64.0).reshape(1, 8, 8, 1)
@@ -201,6 +208,7 @@ def test_stretching_keeps_constants_and_ends():
         (lambda: HtsatConfig(side=200), "no windows"),
         (lambda: HtsatConfig(heads=(3, 8, 16, 32)), "do not divide"),
         (lambda: RobertaConfig(heads=7), "do not divide"),
+        (lambda: MelConfig(scale="bark"), "slaney or htk"),  # pyright: ignore
         (lambda: CropsConfig(rule="random"), "mean or keyed"),  # pyright: ignore
         (lambda: ClapConfig(mel=MelConfig(clip=960_000)), "2001 frames of 64 bands do not fold"),
     ],

@@ -1,16 +1,16 @@
 """What VGGish's recorder and its test share: a narrow network, a waveform, our answers by layer."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gmsdi_jax.models import Pure, Vggish, VggishConfig
-from gmsdi_jax.models.vggish import examples, log_mel
+from gmsdi_jax.models.vggish import examples, halved, log_mel
 from gmsdi_jax.types import Params
 
-NARROW = VggishConfig(
-    widths=((4,), (5,), (6, 7), (8, 9)), hidden=16, features=12, relu_last=True, hop=96
-)
+NARROW = VggishConfig(widths=((4,), (5,), (6, 7), (8, 9)), hidden=16, features=12)
 
 
 def waveform() -> np.ndarray:
@@ -29,9 +29,14 @@ def module(config: VggishConfig) -> Pure[Vggish]:
 
 
 def answers(config: VggishConfig, params: Params, wave: np.ndarray) -> dict[str, np.ndarray]:
-    """Frames, examples, the last picture and the embeddings, in the network's order."""
-    mel = log_mel(wave)
-    blocks = examples(mel, config.hop)
-    vggish = module(config).bind(jax.tree.map(jnp.asarray, params))
-    found = {"log-mel": mel, "examples": blocks, "embedding": vggish(jnp.asarray(blocks))}
+    """What every part answers in order, then whole networks, with the last ReLU and without."""
+    params = jax.tree.map(jnp.asarray, params)
+    found = {"log-mel": (mel := log_mel(wave)), "examples": (blocks := examples(mel, config.hop))}
+    picture = jnp.asarray(blocks)[..., None]
+    for i, stage in enumerate(module(config).bind(params).stages):
+        found[f"stage {i}"] = picture = jax.jit(halved)(stage, picture)
+    for name, relu_last in (("embedding", True), ("embedding, no ReLU", False)):
+        whole = module(dataclasses.replace(config, relu_last=relu_last))
+        run = jax.jit(lambda params, blocks, whole=whole: whole.bind(params)(blocks))
+        found[name] = run(params, jnp.asarray(blocks))
     return {name: np.asarray(value) for name, value in found.items()}

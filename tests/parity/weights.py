@@ -5,6 +5,7 @@ trivial: a gain of exactly 1, a bias of 0 or two equal rows would hide a name th
 """
 
 import zlib
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -33,6 +34,15 @@ def draw(shapes: Params, seed: int = 0) -> Params:
         return value.astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+def openings(theirs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The first numbers of each array, by order of names, as a recorder found them in a network.
+
+    They tell arrays of one shape apart, and a matrix from its transpose: answers can be recorded of
+    a network whose weights a table of names misplaced, and the table be changed later.
+    """
+    return np.stack([np.ravel(theirs[name])[:3] for name in sorted(theirs)])
 
 
 def _deviation(parts: list[str], shape: tuple[int, ...]) -> float:

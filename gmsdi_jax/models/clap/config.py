@@ -31,6 +31,11 @@ class MelConfig:
     """Slaney's bands of equal area, which checkpoints without fusion were trained with, or HTK's of
     equal height, for those with fusion."""
 
+    def __post_init__(self):
+        """Refuses scales that do not exist."""
+        if self.scale not in ("slaney", "htk"):
+            raise ValueError(f"mel bands on the scale {self.scale!r}: slaney or htk")
+
 
 @dataclass(frozen=True, kw_only=True)
 class HtsatConfig:
@@ -142,9 +147,9 @@ class ClapConfig:
 
     def __post_init__(self):
         """Refuses a spectrogram that does not fold into the square."""
-        frames = 1 + self.mel.clip // self.mel.hop
-        if self.audio.side % self.mel.bands or frames > self.audio.side**2 // self.mel.bands:
+        frames, bands, side = 1 + self.mel.clip // self.mel.hop, self.mel.bands, self.audio.side
+        if side % bands or bands % self.audio.patch or frames > side**2 // bands:
             raise ValueError(
-                f"{frames} frames of {self.mel.bands} bands do not fold into a square of side "
-                f"{self.audio.side}"
+                f"{frames} frames of {bands} bands do not fold into a square of side {side}, in "
+                f"patches of {self.audio.patch}"
             )
