@@ -53,9 +53,9 @@ def convert(source: Path, format: str | None = None, key: str | None = None) -> 
         UnavailableError: the weights are damaged, of no known format, or do not fit it.
         ConfigError: `format` or `key` is unknown, or several fit.
     """
+    kinds = FORMATS if format is None else (named(format),)
     weights = read_weights(source, key)
     try:
-        kinds = FORMATS if format is None else (named(format),)
         arrays, start = _without_common_start(weights.arrays, kinds)
         kind = kinds[0] if format else _recognised(arrays)
         arrays = _own(arrays, kind)

@@ -102,7 +102,7 @@ def _made(config: type, values: Mapping[str, Any]) -> Any:
     def field(name: str, value: Any) -> Any:
         if isinstance(value, dict):
             return _made(types[name], value)
-        return tuple(value) if isinstance(value, list) else value
+        return tuple(field("", part) for part in value) if isinstance(value, list) else value
 
     return config(**{name: field(name, value) for name, value in values.items()})
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from parity.clap_case import SMALL
+from parity.weights import draw
 
 from gmsdi_jax.arrays import differences, flatten
 from gmsdi_jax.convert.clap import CLAP_HF, CLAP_LAION
 from gmsdi_jax.convert.names import to_ours, to_theirs
 from gmsdi_jax.models.clap import ClapConfig, HtsatConfig, RobertaConfig
 
+NPZ = Path(__file__).parents[1] / "parity" / "clap.npz"
 FORMATS = {"laion": CLAP_LAION, "hf": CLAP_HF}
 # The whole config.json of laion/larger_clap_music, as far as sizes go: what is default is left out.
 PUBLISHED = {
@@ -35,7 +37,7 @@ def recorded() -> dict[str, dict[str, tuple[int, ...]]]:
         name, shape = line.split(" ", 1)
         return name, tuple(json.loads(shape))
 
-    with np.load(Path(__file__).parents[1] / "parity" / "clap.npz") as file:
+    with np.load(NPZ) as file:
         keys = [key for key in file if key.startswith("names ")]
         return {key[6:]: dict(map(read, str(file[key]).splitlines())) for key in keys}
 
@@ -90,6 +92,17 @@ def test_weights_go_there_and_back(name, recorded, rng):
     back = to_theirs(ours.arrays, kind.rules(SMALL))
     assert back.keys() == theirs.keys()
     assert all(np.array_equal(back[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_weight_has_the_name_under_which_the_answers_agreed(name, recorded):
+    """Two of one shape, such as query and key, are not exchanged: their last numbers tell."""
+    kind, drawn = FORMATS[name], flatten(draw(CLAP_HF.shapes(SMALL)))
+    theirs = to_theirs({key: np.asarray(leaf) for key, leaf in drawn.items()}, kind.rules(SMALL))
+    with np.load(NPZ) as file:
+        ends = dict(zip(recorded[f"{name}, small"], file[f"ends {name}"], strict=True))
+    counts = {key: end for key, end in ends.items() if not ignored(key, kind)}
+    assert {key: value.flat[-1] for key, value in theirs.items()} == counts
 
 
 @pytest.mark.parametrize("name", FORMATS)

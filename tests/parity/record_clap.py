@@ -230,6 +230,11 @@ def names(model: torch.nn.Module) -> np.ndarray:
     return np.array("\n".join(f"{name} {shape}" for name, shape in shapes.items()))
 
 
+def ends(model: torch.nn.Module) -> np.ndarray:
+    """The last number of each array: under which name each weight went when the answers agreed."""
+    return np.array([float(value.flatten()[-1]) for value in model.state_dict().values()], "f4")
+
+
 def compare(config: ClapConfig, theirs: dict[str, np.ndarray], params) -> None:
     """Prints the largest error of each layer, relative to the layer's largest number."""
     ours = answers(config, params)
@@ -257,6 +262,7 @@ def main() -> None:
         return
     published = ClapConfig()
     theirs |= front_ends() | {"names laion, small": names(laion), "names hf, small": names(hf)}
+    theirs |= {"ends laion": ends(laion), "ends hf": ends(hf)}
     theirs |= {"names laion": names(laion_model(published)), "names hf": names(hf_model(published))}
     np.savez_compressed(HERE / "clap.npz", **theirs)
 
