@@ -98,7 +98,7 @@ def convert(arguments: Sequence[str], console: Console) -> int:
     console.say(
         f"{options.source}: {found.format.holds} ({found.format.name}), {size:.1f} million weights"
     )
-    for note in found.notes:
+    for note in [*found.notes, *_doubts(found)]:
         console.say(f"note: {note}")
     with _whole(options.out) as folder:
         if isinstance(found.config, AdpConfig):
@@ -118,6 +118,18 @@ def write_model(folder: Path, found: Conversion, stems: Sequence[str], dtype: st
     """
     config = model_config(found.config, found.told, tuple(stems))
     save_model(folder, config, unflatten(found.arrays), dtype, found.provenance)
+
+
+def _doubts(found: Conversion) -> Iterator[str]:
+    """What the file does not tell of how a network of audio was trained, and is supposed here."""
+    if not isinstance(found.config, AdpConfig) or found.format.name == "msdm":
+        return
+    if found.config.network.text_in == "transformer" and "diffusion_type" not in found.told:
+        yield "0.0.97 trains with diffusion_type 'v' unless told otherwise; only 'k' works here"
+    if "diffusion_sigma_data" not in found.told:
+        yield "sigma_data is taken to be 0.2, as MSDM's; if it was another, change config.json"
+    if found.told.get("diffusion_dynamic_threshold"):
+        yield "trained with a dynamic threshold; here samples are clamped to [-1, 1]"
 
 
 def model_config(config: AdpConfig, told: dict[str, Any], stems: tuple[str, ...]) -> ModelConfig:

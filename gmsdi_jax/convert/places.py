@@ -78,10 +78,10 @@ def _holders(
     node: Any, path: tuple[str, ...], seen: set[int]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every place with arrays, and those by name; what occurs twice is looked at once."""
-    entries = entries_of(node)
-    if entries is None or id(node) in seen or len(path) > DEPTH:
+    if id(node) in seen or len(path) > DEPTH:
         return
     seen.add(id(node))
+    entries = entries_of(node) or {}
     arrays = {n: a for n, a in entries.items() if isinstance(n, str) and is_array(a)}
     if arrays:
         yield ".".join(path), arrays

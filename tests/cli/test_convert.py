@@ -94,7 +94,9 @@ def test_a_network_that_hears_text(gmsdi, tmp_path):
     folder = tmp_path / "adp"
     checkpoint(folder / "model.safetensors", "adp-0.0.43")
     (folder / "config.json").write_text(json.dumps(small("adp-0.0.43").told))
-    assert gmsdi("convert", folder, "-o", tmp_path / "model", "-s", "Oud", "-s", "Ney").code == 0
+    ran = gmsdi("convert", folder, "-o", tmp_path / "model", "-s", "Oud", "-s", "Ney")
+    assert ran.code == 0
+    assert "note: sigma_data is taken to be 0.2" in ran.err
     config, params = load_model(tmp_path / "model")
     assert config.conditioner.tokens == 5
     assert config.labels == ("Oud", "Ney")

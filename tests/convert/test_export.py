@@ -77,6 +77,16 @@ def test_safetensors_say_that_they_are_of_pytorch(tmp_path):
     assert load_file(tmp_path / "x.safetensors")["a"].shape == (2,)
 
 
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OutputError, match=r"x\.pt: cannot be written \(No space left"):
+        write_state(tmp_path / "x.pt", {"a": np.zeros(2, np.float32)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_refusals(tmp_path):
     with pytest.raises(ConfigError, match=r"x\.zip: name a file that ends in \.pt, "):
         write_state(tmp_path / "x.zip", {})

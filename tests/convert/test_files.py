@@ -125,6 +125,16 @@ def test_tensors_stay_within_their_storages(tmp_path, pickled, why):
     assert str(error.value).startswith(f"{tmp_path / 'x.pt'}: ")
 
 
+def test_a_storage_may_be_a_part_of_another(tmp_path):
+    """As before PyTorch 1.6: of storage 0 the two numbers from the second on."""
+    pickled = tensor(4, 0, (2,), (1,)).replace(b"I4\ntQ", b"I4\n(Vview\nI1\nI2\nttQ")
+    path = archive(tmp_path / "x.pt", pickled, data_0=numbers(4).tobytes())
+    assert_array_equal(read_weights(path).arrays["x"], [1, 2])
+    path = archive(tmp_path / "x.pt", pickled.replace(b"I1\nI2", b"I3\nI2"), data_0=bytes(16))
+    with pytest.raises(UnavailableError, match="storage 0 has fewer than its 2 numbers"):
+        read_weights(path)
+
+
 def test_many_arrays_that_repeat_one_storage_are_refused(tmp_path):
     """Each is as small as the file, together they fill the memory."""
     one = tensor(4, 0, (60,), (0,))[1:-2]
