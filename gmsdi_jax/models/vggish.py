@@ -134,7 +134,7 @@ def _bands() -> Float[np.ndarray, "f m"]:
         return 1127.0 * np.log1p(hertz / 700.0)
 
     bins = mel(np.linspace(0.0, SAMPLE_RATE / 2, _FFT // 2 + 1))[:, None]
-    edges = np.linspace(*mel(np.array([_LOW, _HIGH])), BANDS + 2)
+    edges = np.linspace(mel(np.array(_LOW)), mel(np.array(_HIGH)), BANDS + 2)
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling))
