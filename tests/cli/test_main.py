@@ -162,5 +162,5 @@ def test_the_model_that_ships_is_found_or_asked_for(monkeypatch, tmp_path, gmsdi
     monkeypatch.setattr("gmsdi_jax.cli.model.SHIPPED", Path("nowhere"))
     ran = gmsdi("separate", "song.wav")
     assert ran.code == 4
-    assert "-m FOLDER" in ran.err
+    assert "-m MODEL" in ran.err
     assert "gmsdi train" in ran.err
