@@ -5,8 +5,10 @@ half precision; they come back as float32, which is what is computed with.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,28 @@ from safetensors.numpy import load_file, save_file
 
 from gmsdi_jax.errors import OutputError, UnavailableError
 from gmsdi_jax.types import Params
+
+WEIGHTS = "model.safetensors"
+
+
+def save_folder(
+    folder: Path,
+    config: Mapping[str, Any],
+    params: Params,
+    dtype: str = "float32",
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes ``config.json`` and the weights, the weights last and all at once.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write the model ({error.strerror})") from error
+    save_arrays(folder / WEIGHTS, params, dtype, metadata)
 
 
 def save_arrays(

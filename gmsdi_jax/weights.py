@@ -1,15 +1,11 @@
 """A model on disk: ``config.json`` and ``model.safetensors``, the averaged weights, in a folder."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gmsdi_jax.arrays import load_arrays, save_arrays
+from gmsdi_jax.arrays import WEIGHTS, load_arrays, save_folder
 from gmsdi_jax.config import FORMAT, ModelConfig, read_model_config, to_json
-from gmsdi_jax.errors import OutputError
 from gmsdi_jax.types import Params
-
-WEIGHTS = "model.safetensors"
 
 
 def save_model(
@@ -24,13 +20,7 @@ def save_model(
     Raises:
         OutputError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": FORMAT, **to_json(config)}, indent=2)
-        (folder / "config.json").write_text(text + "\n")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write the model ({error.strerror})") from error
-    save_arrays(folder / WEIGHTS, params, dtype, metadata)
+    save_folder(folder, {"format": FORMAT, **to_json(config)}, params, dtype, metadata)
 
 
 def load_model(folder: Path, shapes: Params | None = None) -> tuple[ModelConfig, Params]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from tyro.conf import Positional, arg
 
-from gmsdi_jax.arrays import flatten, load_arrays, read_metadata, unflatten
+from gmsdi_jax.arrays import WEIGHTS, flatten, load_arrays, read_metadata, unflatten
 from gmsdi_jax.cli.options import Out, Quiet, Stems, parse
 from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.console import Console
@@ -25,20 +25,12 @@ from gmsdi_jax.convert import AdpConfig, Conversion, named, published, write_sta
 from gmsdi_jax.convert import convert as read
 from gmsdi_jax.encoders import save_encoder
 from gmsdi_jax.encoders.folder import KINDS, read_encoder_config
+from gmsdi_jax.encoders.tokenizer import save_tokenizer
 from gmsdi_jax.errors import ConfigError, OutputError, UnavailableError
 from gmsdi_jax.models import T5TextConfig, UNet1dConfig, WithoutTextConfig
 from gmsdi_jax.presets import msdm_joint, msdm_weak, paper_jamendo, paper_slakh
-from gmsdi_jax.weights import WEIGHTS, save_model
+from gmsdi_jax.weights import save_model
 
-TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "spiece.model",
-    "vocab.json",
-    "merges.txt",
-)
-"""A tokenizer's files, copied along where they lie beside the weights."""
 Source = Annotated[Positional[Path], arg(metavar="SOURCE")]
 Name = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
 
@@ -60,6 +52,9 @@ class Convert:
     """Where in the file the weights are, such as state_dict, or what their names start with."""
     stem: Stems = ()
     """What a network of audio was trained on, in the order of its channels, as in -s Bass."""
+    tokenizer: Annotated[str | None, arg(metavar="FOLDER|ID", help_behavior_hint="")] = None
+    """Of an encoder of words: a folder, or a repository's id on the Hugging Face hub, such as
+    roberta-base for LAION's CLAP; by default the one beside the weights."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """How the numbers are stored; computed with as float32."""
     force: bool = False
@@ -104,7 +99,8 @@ def convert(arguments: Sequence[str], console: Console) -> int:
         if isinstance(found.config, AdpConfig):
             write_model(folder, found, options.stem, options.dtype)
         else:
-            write_encoder(folder, found, beside, options.dtype, console)
+            write_encoder(folder, found, options.dtype)
+            add_tokenizer(folder, found, options.tokenizer, beside, console)
     print(options.out, flush=True)
     return 0
 
@@ -172,21 +168,31 @@ def _channels(network: UNet1dConfig, stems: tuple[str, ...]) -> tuple[str, ...]:
     return stems
 
 
-def write_encoder(
-    folder: Path, found: Conversion, beside: Path, dtype: str, console: Console
-) -> None:
-    """A folder for ``--encoder``, with the tokenizer that lies in `beside`."""
+def write_encoder(folder: Path, found: Conversion, dtype: str) -> None:
+    """A folder for ``--encoder``, still without a tokenizer."""
     save_encoder(folder, found.config, unflatten(found.arrays), dtype, found.provenance)
+
+
+def add_tokenizer(
+    folder: Path, found: Conversion, named: str | None, beside: Path, console: Console
+) -> None:
+    """The tokenizer that is named, or the one that lies in `beside`; without one, a note.
+
+    Raises:
+        ConfigError: one is named for an encoder that reads no words.
+        UnavailableError: the one that is named cannot be read.
+    """
     if type(found.config) is KINDS["vggish"]:
-        return
-    for name in TOKENIZER:
-        if (beside / name).is_file():
-            shutil.copyfile(beside / name, folder / name)
-    if not (folder / TOKENIZER[0]).exists():
-        console.say(
-            f"note: no {TOKENIZER[0]} beside the weights: put the one that was published with them "
-            "into the folder, for words"
-        )
+        if named is not None:
+            raise ConfigError("--tokenizer is for encoders of words: VGGish hears audio only")
+    elif named is not None:
+        save_tokenizer(named, folder)
+    elif (beside / "tokenizer.json").is_file():
+        shutil.copyfile(beside / "tokenizer.json", folder / "tokenizer.json")
+    elif any((beside / name).is_file() for name in ("vocab.json", "spiece.model")):
+        save_tokenizer(beside, folder)
+    else:
+        console.say("note: no tokenizer beside the weights: name one with --tokenizer, for words")
 
 
 def export(arguments: Sequence[str], console: Console) -> int:

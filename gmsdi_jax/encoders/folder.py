@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gmsdi_jax.arrays import digest, load_arrays, save_arrays
-from gmsdi_jax.errors import ConfigError, OutputError, UnavailableError
+from gmsdi_jax.arrays import WEIGHTS, digest, load_arrays, save_folder
+from gmsdi_jax.errors import ConfigError, UnavailableError
 from gmsdi_jax.models import T5, Clap, ClapConfig, Pure, T5Config, Vggish, VggishConfig
 from gmsdi_jax.types import Params
 
-WEIGHTS = "model.safetensors"
 MODULES: dict[type, Any] = {T5Config: T5, ClapConfig: Clap, VggishConfig: Vggish}
 KINDS: dict[str, type] = {"t5": T5Config, "clap": ClapConfig, "vggish": VggishConfig}
 EncoderConfig = T5Config | ClapConfig | VggishConfig
@@ -47,13 +46,7 @@ def save_encoder(
         OutputError: the folder cannot be written.
     """
     kind = next(kind for kind, made in KINDS.items() if type(config) is made)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"kind": kind, **dataclasses.asdict(config)}, indent=2)
-        (folder / "config.json").write_text(text + "\n")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write the encoder ({error.strerror})") from error
-    save_arrays(folder / WEIGHTS, params, dtype, metadata)
+    save_folder(folder, {"kind": kind, **dataclasses.asdict(config)}, params, dtype, metadata)
 
 
 def load_encoder(folder: Path, kind: str) -> Encoder:

@@ -1,13 +1,13 @@
-"""The tokenizer that lies in an encoder's folder: ``tokenizer.json``, as it is published.
+"""The tokenizer that lies in an encoder's folder: ``tokenizer.json``.
 
 That one file says how words become numbers, so the small library `tokenizers` is all that reads it.
-transformers' classes would not do: where the files beside it leave out which class is meant, as
-roberta-base's do, they look for it in a config.json of theirs, where an encoder has ours.
+Published ones come in several files of several kinds; transformers knows them all, and
+`save_tokenizer` lets it write the one.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -67,3 +67,24 @@ def load_tokenizer(folder: Path, length: int, *, pad: int, vocabulary: int) -> T
         return Numbers(ids, np.array([row.attention_mask for row in rows], bool))
 
     return tokenize
+
+
+def save_tokenizer(source: str | Path, folder: Path) -> None:
+    """Writes the tokenizer of `source` into `folder` as ``tokenizer.json``.
+
+    Args:
+        source: a folder with the files of a published tokenizer, or a repository's id on the
+            Hugging Face hub, such as ``roberta-base``, which LAION's CLAP was trained with.
+        folder: an encoder's.
+
+    Raises:
+        UnavailableError: there is no tokenizer, or none that can be read here.
+    """
+    from transformers import AutoTokenizer  # takes seconds to import, and is seldom needed
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
+        tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    except Exception as error:  # what the libraries raise has no narrower type
+        why = str(error).strip().split("\n")[0]
+        raise UnavailableError(f"tokenizer {source}: cannot be read ({why})") from error

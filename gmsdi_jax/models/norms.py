@@ -1,4 +1,4 @@
-"""LayerNorm and GroupNorm for signals of any float type, with moments in float32.
+"""LayerNorm and GroupNorm for input of any float type, with moments in float32.
 
 They answer in the type of what they are given, so that a network in bfloat16 keeps both its speed
 and its norms. Variances are means of squared deviations, not differences of two large numbers.
@@ -16,18 +16,19 @@ EPSILON = 1e-5
 class LayerNorm(nnx.Module):
     """Every position gets mean 0 and variance 1 over its features, then a scale for each."""
 
-    def __init__(self, features: int, *, bias: bool = False):
+    def __init__(self, features: int, *, bias: bool = False, epsilon: float = EPSILON):
         """`bias` adds a number for each feature."""
+        self.epsilon = epsilon
         self.scale = nnx.Param(jnp.ones(features))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
         """The normed `x`."""
         h = x.astype(jnp.float32)
         h = h - h.mean(-1, keepdims=True)
-        h = h * jax.lax.rsqrt(jnp.mean(h * h, -1, keepdims=True) + EPSILON)
-        h = h * self.scale[...][None, None]
-        return (h if self.bias is None else h + self.bias[...][None, None]).astype(x.dtype)
+        h = h * jax.lax.rsqrt(jnp.mean(h * h, -1, keepdims=True) + self.epsilon)
+        h = h * row(self.scale, x)
+        return (h if self.bias is None else h + row(self.bias, x)).astype(x.dtype)
 
 
 class GroupNorm(nnx.Module):
@@ -58,3 +59,8 @@ class GroupNorm(nnx.Module):
         by_group = h.mean(1).reshape(len(h), self.groups, -1)
         mean = by_group.mean(-1, keepdims=True)
         return jnp.broadcast_to(mean, by_group.shape).reshape(len(h), 1, -1)
+
+
+def row(weights: nnx.Param, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+    """One float32 weight per feature, with as many axes as `x`."""
+    return jnp.expand_dims(weights[...].astype(jnp.float32), range(x.ndim - 1))

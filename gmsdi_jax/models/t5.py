@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from gmsdi_jax.models.clap.stack import run, stack
+from gmsdi_jax.models.stack import run, stack
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from huggingface_hub import ModelHubMixin
 from jaxtyping import Float
 
 from gmsdi_jax import __version__
-from gmsdi_jax.arrays import digest
+from gmsdi_jax.arrays import WEIGHTS, digest
 from gmsdi_jax.audio import Reader, Writer, probe, read, read_blocks
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import ModelConfig, read_model_config
@@ -26,7 +26,7 @@ from gmsdi_jax.pipeline.joined import joined_blocks
 from gmsdi_jax.pipeline.result import Stems, file_name, save_info
 from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
 from gmsdi_jax.types import Params
-from gmsdi_jax.weights import WEIGHTS, load_model, save_model
+from gmsdi_jax.weights import load_model, save_model
 
 
 class GMSDI(

@@ -42,13 +42,38 @@ def test_an_encoder_with_its_tokenizer(gmsdi, t5, tmp_path):
 
 def test_without_a_tokenizer_it_says_so(gmsdi, tmp_path):
     path = checkpoint(tmp_path / "t5.pt", "t5")
-    assert (
-        "no tokenizer.json beside the weights" in gmsdi("convert", path, "-o", tmp_path / "a").err
-    )
+    ran = gmsdi("convert", path, "-o", tmp_path / "a")
+    assert "no tokenizer beside the weights: name one with --tokenizer" in ran.err
     path = checkpoint(tmp_path / "vggish.pt", "vggish-torch")
     ran = gmsdi("convert", path, "-o", tmp_path / "b", "-q")
     assert (ran.code, ran.err) == (0, "")
     assert load_encoder(tmp_path / "b", "vggish").config == small("vggish-torch").config
+
+
+def test_a_tokenizer_may_be_elsewhere(gmsdi, t5, tmp_path):
+    """It is named by its folder; what it makes of a prompt does not change on the way."""
+    path = checkpoint(tmp_path / "alone" / "t5.pt", "t5")
+    out = tmp_path / "encoder"
+    assert gmsdi("convert", path, "-o", out, "--tokenizer", t5).code == 0
+    assert gmsdi("convert", t5, "-o", tmp_path / "beside").code == 0
+    prompts = ["Bass, Drums", "a (slow) piano", ""]
+    one, other = (T5Encoder.from_folder(folder)(prompts) for folder in (out, tmp_path / "beside"))
+    np.testing.assert_array_equal(one.embedding, other.embedding)
+    np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_a_tokenizer_that_cannot_be_had_is_named(gmsdi, tmp_path, monkeypatch):
+    """One line, exit code 4, and no folder; for an encoder of audio it is a mistake."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path = checkpoint(tmp_path / "t5.pt", "t5")
+    ran = gmsdi("convert", path, "-o", tmp_path / "a", "--tokenizer", tmp_path / "nowhere")
+    assert (ran.code, ran.err.count("\n")) == (4, 2)
+    assert "nowhere: cannot be read (" in ran.err
+    assert not (tmp_path / "a").exists()
+    path = checkpoint(tmp_path / "vggish.pt", "vggish-torch")
+    ran = gmsdi("convert", path, "-o", tmp_path / "b", "--tokenizer", "roberta-base")
+    assert ran.code == 2
+    assert "VGGish hears audio only" in ran.err
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

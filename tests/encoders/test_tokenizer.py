@@ -1,11 +1,14 @@
 """What an encoder's ``tokenizer.json`` makes of words, and which of them are refused."""
 
+import json
+
 import numpy as np
 import pytest
 from encoders.tiny import roberta_tokenizer, t5_tokenizer
 from numpy.testing import assert_array_equal
+from tokenizers import ByteLevelBPETokenizer
 
-from gmsdi_jax.encoders.tokenizer import load_tokenizer
+from gmsdi_jax.encoders.tokenizer import load_tokenizer, save_tokenizer
 from gmsdi_jax.errors import ConfigError, UnavailableError
 
 T5 = {"pad": 0, "vocabulary": 65}
@@ -89,3 +92,21 @@ def test_tokenizers_of_other_encoders_are_refused(t5, roberta):
         load_tokenizer(roberta, 8, pad=0, vocabulary=32128)
     with pytest.raises(ConfigError, match="largest number 64, where this one has 0 and 63"):
         load_tokenizer(t5, 8, pad=0, vocabulary=64)
+
+
+def test_published_files_of_another_kind_become_the_one(tmp_path):
+    """vocab.json and merges.txt, as RoBERTa has them: the same pieces, opened and closed."""
+    published, ours = tmp_path / "published", tmp_path / "ours"
+    published.mkdir()
+    ours.mkdir()
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(["a slow piano", "bass"], vocab_size=270, special_tokens=pieces)
+    trained.save_model(str(published))
+    about = {"tokenizer_class": "RobertaTokenizer"}
+    (published / "tokenizer_config.json").write_text(json.dumps(about))
+    save_tokenizer(published, ours)
+    ids, mask = load_tokenizer(ours, 20, pad=1, vocabulary=270)(["a slow piano"])
+    inner = trained.encode("a slow piano").ids
+    assert ids[0].tolist() == [0, *inner, 2] + [1] * (18 - len(inner))
+    assert mask[0].sum() == len(inner) + 2

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 
 from gmsdi_jax.models.clap.config import HtsatConfig
 from gmsdi_jax.models.clap.mel import exact
-from gmsdi_jax.models.clap.norms import FrozenBatchNorm, LayerNorm
-from gmsdi_jax.models.clap.stack import run, stack
+from gmsdi_jax.models.norms import EPSILON, LayerNorm, row
+from gmsdi_jax.models.stack import run, stack
 
 APART = -100.0
 """Added to the logits of tokens that a shifted window only seems to join, as in published code."""
@@ -33,10 +33,10 @@ class Htsat(nnx.Module):
         self.config, self.bands = config, bands
         self.norm_bands = FrozenBatchNorm(bands)
         self.embed = nnx.Linear(config.patch**2, config.features, rngs=rngs)
-        self.norm_tokens = LayerNorm(config.features)
+        self.norm_tokens = LayerNorm(config.features, bias=True)
         stages = range(len(config.depths))
         self.stages = nnx.List([Stage(config, stage, rngs=rngs) for stage in stages])
-        self.norm = LayerNorm(config.final)
+        self.norm = LayerNorm(config.final, bias=True)
 
     def __call__(self, mel: Float[Array, "b n m"]) -> Float[Array, "b d"]:
         """The mean of the last stage's tokens; frames may be fewer than fill the square."""
@@ -84,9 +84,9 @@ class Block(nnx.Module):
 
     def __init__(self, features: int, heads: int, window: int, mlp: int, *, rngs: nnx.Rngs):
         """The feed-forward layer is `mlp` times as wide."""
-        self.norm1 = LayerNorm(features)
+        self.norm1 = LayerNorm(features, bias=True)
         self.attention = WindowAttention(features, heads, window, rngs=rngs)
-        self.norm2 = LayerNorm(features)
+        self.norm2 = LayerNorm(features, bias=True)
         self.up = nnx.Linear(features, mlp * features, rngs=rngs)
         self.down = nnx.Linear(mlp * features, features, rngs=rngs)
 
@@ -141,7 +141,7 @@ class Merge(nnx.Module):
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         """`features` of a token that comes in."""
-        self.norm = LayerNorm(4 * features)
+        self.norm = LayerNorm(4 * features, bias=True)
         self.reduce = nnx.Linear(4 * features, 2 * features, use_bias=False, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b i j e"]:
@@ -198,3 +198,17 @@ def _keys(x: np.ndarray, a: float = -0.75) -> np.ndarray:
     """Keys' cubic convolution kernel at distance `x` (IEEE ASSP 29, 1981)."""
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     return np.where(x <= 1, near, a * (x**3 - 5 * x**2 + 8 * x - 4))
+
+
+class FrozenBatchNorm(nnx.Module):
+    """Batch normalisation as it was at the end of training: its statistics are weights."""
+
+    def __init__(self, features: int):
+        """Starts as the identity."""
+        self.mean, self.variance = nnx.Param(jnp.zeros(features)), nnx.Param(jnp.ones(features))
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+        """The normed features, float32."""
+        gain = row(self.scale, x) * jax.lax.rsqrt(row(self.variance, x) + EPSILON)
+        return (x.astype(jnp.float32) - row(self.mean, x)) * gain + row(self.bias, x)

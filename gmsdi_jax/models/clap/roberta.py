@@ -10,8 +10,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from gmsdi_jax.models.clap.config import RobertaConfig
-from gmsdi_jax.models.clap.norms import LayerNorm
-from gmsdi_jax.models.clap.stack import run, stack
+from gmsdi_jax.models.norms import LayerNorm
+from gmsdi_jax.models.stack import run, stack
 
 
 class Roberta(nnx.Module):
@@ -23,7 +23,7 @@ class Roberta(nnx.Module):
         self.words = nnx.Embed(config.vocabulary, config.features, rngs=rngs)
         self.positions = nnx.Embed(config.positions, config.features, rngs=rngs)
         self.types = nnx.Embed(config.types, config.features, rngs=rngs)
-        self.norm = LayerNorm(config.features, config.epsilon)
+        self.norm = LayerNorm(config.features, bias=True, epsilon=config.epsilon)
         self.layers = stack(lambda rngs: Layer(config, rngs=rngs), config.layers, rngs)
         self.pool = nnx.Linear(config.features, config.features, rngs=rngs)
 
@@ -49,10 +49,10 @@ class Layer(nnx.Module):
         features = config.features
         self.qkv = nnx.Linear(features, 3 * features, rngs=rngs)
         self.out = nnx.Linear(features, features, rngs=rngs)
-        self.norm1 = LayerNorm(features, config.epsilon)
+        self.norm1 = LayerNorm(features, bias=True, epsilon=config.epsilon)
         self.up = nnx.Linear(features, config.mlp, rngs=rngs)
         self.down = nnx.Linear(config.mlp, features, rngs=rngs)
-        self.norm2 = LayerNorm(features, config.epsilon)
+        self.norm2 = LayerNorm(features, bias=True, epsilon=config.epsilon)
 
     def __call__(self, x: Float[Array, "b s d"], mask: Bool[Array, "b s"]) -> Float[Array, "b s d"]:
         """The tokens after the layer."""
