@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 
 from parity.unet_case import CASES, answers, inputs, network  # noqa: E402
-from parity.weights import draw  # noqa: E402
+from parity.weights import draw, openings  # noqa: E402
 
 from gmsdi_jax.arrays import flatten  # noqa: E402
 from gmsdi_jax.convert.adp import AdpConfig, rules, shapes_of  # noqa: E402
@@ -102,6 +102,15 @@ def place(name: str) -> str:
     return name
 
 
+def loaded(config: UNet1dConfig, params: dict, tokens: int | None) -> torch.nn.Module:
+    """The published network with our weights."""
+    model = published(config, tokens)
+    flat = {name: np.asarray(value) for name, value in flatten(params).items()}
+    arrays = to_theirs(flat, rules(AdpConfig(network=config, tokens=tokens)))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return model
+
+
 def their_answers(config: UNet1dConfig, params: dict, given: dict, tokens: int | None) -> dict:
     """The same as `answers`, of the published network, in the order of its layers."""
     model = published(config, tokens)
@@ -137,6 +146,12 @@ def names_and_shapes(config: UNet1dConfig, tokens: int | None) -> np.ndarray:
     with torch.device("meta"):
         state = published(config, tokens).state_dict()
     return np.array([f"{name}={','.join(map(str, a.shape))}" for name, a in state.items()])
+
+
+def openings_of(config: UNet1dConfig, params: dict, tokens: int | None) -> np.ndarray:
+    """What the published network holds at the beginning of each array, once it answered right."""
+    state = loaded(config, params, tokens).state_dict()
+    return openings({name: array.numpy() for name, array in state.items()})
 
 
 def compare(name: str, samples: int) -> None:
@@ -188,6 +203,7 @@ def main() -> None:
         found = their_answers(config, params, inputs(config), tokens)
         recorded |= {f"{name}: {layer}": value[1] for layer, value in found.items()}
         shapes[name] = names_and_shapes(config, tokens)
+        recorded[f"{name}, openings"] = openings_of(config, params, tokens)
     for name, config in PUBLISHED.items():
         use(config)
         shapes[name] = names_and_shapes(config, None if config.text_features is None else 64)

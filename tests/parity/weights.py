@@ -37,12 +37,14 @@ def draw(shapes: Params, seed: int = 0) -> Params:
 
 
 def openings(theirs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The first numbers of each array, by order of names, as a recorder found them in a network.
+    """The first three numbers of each array, by order of names, as a recorder found them.
+
+    Of an array of fewer numbers, those over again.
 
     They tell arrays of one shape apart, and a matrix from its transpose: answers can be recorded of
     a network whose weights a table of names misplaced, and the table be changed later.
     """
-    return np.stack([np.ravel(theirs[name])[:3] for name in sorted(theirs)])
+    return np.stack([np.resize(theirs[name], 3) for name in sorted(theirs)])
 
 
 def _deviation(parts: list[str], shape: tuple[int, ...]) -> float:
