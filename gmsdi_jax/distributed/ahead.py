@@ -5,6 +5,7 @@ never arrays.
 """
 
 import os
+from functools import lru_cache
 
 import jax
 from jax.experimental import topologies
@@ -28,10 +29,15 @@ def on_one_chip(tree: PyTree, topology: str = "v5e:2x2") -> PyTree:
     Raises:
         RuntimeError: there is no compiler for it, or no such topology.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
-    place = jax.sharding.SingleDeviceSharding(chip)
+    place = _chip(topology)
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
     )
+
+
+@lru_cache  # two descriptions of one topology are two machines to jax
+def _chip(topology: str) -> jax.sharding.Sharding:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+    return jax.sharding.SingleDeviceSharding(chip)

@@ -1,5 +1,6 @@
 """CLAP: audio or words become one unit vector in a space that both share."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -94,10 +95,14 @@ class ClapEncoder:
         Args:
             audio: rows of samples, full scale = 1.
             sample_rate: theirs, Hz.
-            keys: of each row's crops, where the rule draws them.
+            keys: of each row's crops, where the rule draws them; by default made of the row's own
+                samples, so that the same audio is always heard in the same crops.
         """
         rate = self._encoder.config.mel.sample_rate
         heard = np.stack([resample(row[:, None], sample_rate, rate)[:, 0] for row in audio])
+        if keys is None and self._encoder.config.crops.rule == "keyed":
+            seeds = [zlib.crc32(np.ascontiguousarray(row).tobytes()) for row in audio]
+            keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         drawn = () if keys is None else (np.asarray(jax.random.key_data(keys)),)
         return _text(in_chunks(self._audio, heard, *drawn, rows=min(len(heard), 4)))
 

@@ -138,6 +138,9 @@ def test_drawn_clips_follow_their_keys(clap, tones, key):
     once = keyed.audio(audio, RATE, one).embedding
     assert_array_equal(once, keyed.audio(audio, RATE, one).embedding)
     assert (np.abs(once - keyed.audio(audio, RATE, other).embedding).max(-1) > 1e-4).all()
+    unkeyed = keyed.audio(audio, RATE).embedding
+    assert_allclose(keyed.audio(audio[1:2], RATE).embedding, unkeyed[1:2], atol=1e-6)
+    assert (np.abs(unkeyed - once).max(-1) > 1e-4).any()
 
 
 def test_audio_of_any_rate(quick):
