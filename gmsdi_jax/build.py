@@ -81,7 +81,12 @@ class Model:
     @property
     def is_joint(self) -> bool:
         """Whether the network's channels are the stems: MSDM's joint model."""
-        return getattr(self.config.network, "audio_channels", 1) > 1
+        return self.reads_nothing and getattr(self.config.network, "audio_channels", 1) > 1
+
+    @property
+    def reads_nothing(self) -> bool:
+        """Whether the network hears no text."""
+        return isinstance(self.config.conditioner, WithoutTextConfig)
 
     def prompt(self, texts: Sequence[str]) -> Prompt:
         """Prompts as rows that `embed` takes; an empty one is "no text".

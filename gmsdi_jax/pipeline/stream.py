@@ -109,6 +109,11 @@ class WindowSeparator:
         """
         self.model, self.config, self.stems, self.seed = model, config, tuple(stems), seed
         texts = _with_rest(model, stems)
+        if model.reads_nothing and not model.is_joint:
+            raise ConfigError(
+                f"this model knows {', '.join(model.config.labels)} alone, and one stem separates "
+                "nothing: put several together with gmsdi_jax.baselines.msdm.weakly"
+            )
         if model.is_joint:
             prompts, places, self._method = None, *_by_channels(model, stems, constrained)
             sources = 1
@@ -338,10 +343,17 @@ def _by_channels(
     """For a network whose channels are the stems: theirs, and how windows are separated.
 
     The constrained stem is the first channel, MSDM's bass, unless one is named.
+
+    Raises:
+        ConfigError: a stem names several channels, or the constrained one none.
     """
     labels = model.config.labels
-    places = presence(stems, labels).argmax(1)
-    last = 0 if constrained is None else int(presence([constrained], labels).argmax())
+    last = labels[0] if constrained is None else constrained
+    channels = presence([*stems, last], labels)
+    for stem, row in zip([*stems, last], channels, strict=True):
+        if row.sum() != 1:
+            raise ConfigError(f"stem {stem!r}: name one of {', '.join(labels)}, each is a channel")
+    *places, at = channels.argmax(1).tolist()
 
     def method(keys, denoise, prompts, mixture, config) -> Array:
         del prompts
@@ -349,9 +361,9 @@ def _by_channels(
         def wordless(x: Float[Array, "b t k"], sigma: Float[Array, ""]) -> Float[Array, "b t k"]:
             return denoise(x, sigma, no_text(x.shape[0]))
 
-        return separate_joint(keys, joint(wordless), len(labels), mixture, config, last)
+        return separate_joint(keys, joint(wordless), len(labels), mixture, config, at)
 
-    return places, method
+    return np.array(places), method
 
 
 def _constrained_last(

@@ -1,5 +1,7 @@
 """MSDM's joint model through the same commands: a network whose channels are the stems."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,3 +104,21 @@ def test_generation_is_pointed_to_the_baseline(joint):
     """Total generation of a joint model is not a matter of prompts."""
     with pytest.raises(ConfigError, match=r"gmsdi_jax\.baselines\.msdm"):
         joint.generate(["Bass"], 0.01)
+
+
+def test_a_channel_has_one_name(joint):
+    """Two labels are two channels, not one stem; exit code 2."""
+    with pytest.raises(ConfigError, match=r"'Bass, Drums': name one of Bass, .*each is a channel"):
+        joint.separator(["Bass, Drums"], DIRAC)
+    with pytest.raises(ConfigError, match=r"'': name one of Bass"):
+        joint.separator(["Bass"], DIRAC, constrained="")
+
+
+def test_one_weakly_supervised_model_separates_nothing(joint):
+    """Its own stem would be the whole mixture: the message says how several are put together."""
+    network = replace(joint.model.config.network, audio_channels=1)
+    labels = WithoutTextConfig(labels=("Bass",))
+    config = replace(joint.model.config, network=network, conditioner=labels)
+    weak = GMSDI(config, jax.tree.map(jnp.asarray, draw(Model(config).shapes)), "weak")
+    with pytest.raises(ConfigError, match=r"Bass alone.*gmsdi_jax\.baselines\.msdm\.weakly"):
+        weak.separator(["Bass"], DIRAC)
