@@ -13,13 +13,15 @@ Audio is float32 with time first, [t c], and full scale = 1. Failures are `Input
 `OutputError` with one line that names the file and what to do.
 """
 
-from gmsdi_jax.audio.files import AudioInfo, Reader, probe, read, read_blocks
+from gmsdi_jax.audio.decoder import AudioInfo, AudioSource
+from gmsdi_jax.audio.files import Reader, probe, read, read_blocks
 from gmsdi_jax.audio.resample import StreamResampler, resample
 from gmsdi_jax.audio.windows import OverlapAdd, WindowPlan, WindowStream, plan, windows
 from gmsdi_jax.audio.writer import Writer, write
 
 __all__ = [
     "AudioInfo",
+    "AudioSource",
     "OverlapAdd",
     "Reader",
     "StreamResampler",

@@ -17,7 +17,8 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Float
 
-from gmsdi_jax.audio.files import BLOCK, reason
+from gmsdi_jax.audio.decoder import reason
+from gmsdi_jax.audio.files import BLOCK
 from gmsdi_jax.errors import NumericsError, OutputError
 
 FORMATS = {

@@ -1,5 +1,6 @@
 """Reading: every format comes back, and every bad file is named with the reason."""
 
+import io
 import os
 import struct
 from pathlib import Path
@@ -69,28 +70,36 @@ def test_read_converts_rate_and_channels(tmp_path, tone):
     np.testing.assert_allclose(audio[2000:-2000], expected[2000:-2000], atol=1e-4)
 
 
-def failure(path: Path) -> str:
-    """The message for a file that cannot be read through: one line that names it."""
+def failure(path: Path, opened: bool = True) -> str:
+    """The message for a file that cannot be read through: one line that names it.
+
+    The same file, already open, fails in the same words.
+    """
     with pytest.raises(InputError) as caught:
         read(path)
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
+    if opened:
+        with path.open("rb") as file, pytest.raises(InputError) as caught:
+            read(file, name=str(path))
+        # soundfile has words of its own for a path that ends in .raw.
+        assert str(caught.value).split(" (")[0] == message.split(" (")[0]
     return message
 
 
 def test_missing_file(tmp_path):
-    assert "does not exist" in failure(tmp_path / "none.wav")
+    assert "does not exist" in failure(tmp_path / "none.wav", opened=False)
     (tmp_path / "file").write_text("")
-    assert "does not exist" in failure(tmp_path / "file" / "none.wav")
+    assert "does not exist" in failure(tmp_path / "file" / "none.wav", opened=False)
 
 
 def test_folder_and_pipe(tmp_path):
     folder = tmp_path / "folder.wav"
     folder.mkdir()
-    assert "is a folder" in failure(folder)
+    assert "is a folder" in failure(folder, opened=False)
     os.mkfifo(tmp_path / "pipe.wav")
-    assert "not a regular file" in failure(tmp_path / "pipe.wav")
+    assert "not a regular file" in failure(tmp_path / "pipe.wav", opened=False)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.wav", "notes.mp3", "notes.raw"])
@@ -117,7 +126,7 @@ def test_permission_denied(tmp_path, monkeypatch):
     path = tmp_path / "song.wav"
     write(path, np.zeros((10, 1), np.float32), 22050)
     monkeypatch.setattr(Path, "open", refuse)
-    assert "permission denied" in failure(path)
+    assert "permission denied" in failure(path, opened=False)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -203,3 +212,84 @@ def test_mp3_is_truncated_only_when_grossly_short(tmp_path, tone):
     assert "truncated" in failure(path)
     path.write_bytes(data[: int(0.98 * len(data))])
     assert 0.95 * 20 * 22050 < len(read(path)[0]) <= 20 * 22050
+
+
+@pytest.mark.parametrize("extension", TOLERANCE)
+def test_an_open_file_gives_the_samples_of_its_path(tmp_path, tone, extension):
+    path = tmp_path / f"song.{extension}"
+    write(path, tone(1.0, 22050), 22050)
+    expected, _ = read(path)
+    file = io.BytesIO(path.read_bytes())
+    file.seek(100)  # wherever it stands, it is read from its beginning
+    np.testing.assert_allclose(read(file)[0], expected, atol=1e-6, rtol=0)
+    assert not file.closed
+    with path.open("rb") as file:
+        assert probe(file).name == str(path)
+        assert probe(file, name="a name").name == "a name"
+        assert np.concatenate(list(read_blocks(file, 1000))).shape == expected.shape
+
+
+class FailingDisk(io.BytesIO):
+    """A file whose bytes beyond some place cannot be read."""
+
+    def __init__(self, data: bytes, good: int) -> None:
+        super().__init__(data)
+        self.good = good
+
+    def read(self, n=-1):
+        if self.tell() + n > self.good:
+            raise OSError(5, "Input/output error")
+        return super().read(n)
+
+
+@pytest.mark.parametrize("extension", TOLERANCE)
+@pytest.mark.parametrize("good", [0.0, 0.5])
+def test_a_failing_disk_is_not_the_end_of_the_file(tmp_path, tone, capfd, extension, good):
+    path = tmp_path / f"song.{extension}"
+    write(path, tone(8.0, 22050), 22050)
+    data = path.read_bytes()
+    with pytest.raises(InputError, match=r"^song cannot be read \(Input/output error\)$"):
+        read(FailingDisk(data, int(good * len(data))), name="song")
+    assert capfd.readouterr() == ("", "")  # no trace from inside a callback
+
+
+def wav_header(channels=1, sample_rate=22050, frames=1000) -> bytes:
+    """A wav of 16 bits and silence, whatever it claims of itself."""
+    data = bytes(frames * channels * 2)
+    numbers = (16, 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
+    form = b"WAVEfmt " + struct.pack("<IHHIIHH", *numbers) + b"data" + struct.pack("<I", len(data))
+    return b"RIFF" + struct.pack("<I", len(form) + len(data)) + form + data
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"channels": 17}, "17 channels, more than 16: mix it down"),
+        ({"channels": 1000}, "1000 channels"),
+        ({"sample_rate": 1}, "sample rate of 1 Hz, not 8000 to 384000"),
+        ({"sample_rate": 7999}, "sample rate of 7999 Hz"),
+        ({"sample_rate": 2**31 - 1}, "sample rate of 2147483647 Hz"),
+    ],
+)
+def test_headers_of_no_music_are_refused_before_decoding(tmp_path, claims, message):
+    (tmp_path / "bomb.wav").write_bytes(wav_header(**claims))
+    assert message in failure(tmp_path / "bomb.wav")
+    with pytest.raises(InputError, match=message):
+        probe(tmp_path / "bomb.wav")
+
+
+@pytest.mark.parametrize(
+    "claims", [{"channels": 16}, {"sample_rate": 8000}, {"sample_rate": 384_000}]
+)
+def test_the_widest_music_is_read(claims):
+    file = io.BytesIO(wav_header(**claims))
+    assert read(file)[0].shape == (1000, claims.get("channels", 1))
+
+
+@pytest.mark.parametrize("extension", TOLERANCE)
+def test_too_long_is_refused_from_the_header(tmp_path, tone, extension):
+    path = tmp_path / f"song.{extension}"
+    write(path, tone(1.0, 22050), 22050)
+    assert len(read(path, max_seconds=1.0)[0]) == 22050
+    with pytest.raises(InputError, match=r"song\.\w+ is longer than 0\.015 minutes: cut it"):
+        probe(path, max_seconds=0.9)
