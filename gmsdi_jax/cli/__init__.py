@@ -44,6 +44,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
     "train": Command("train", "train", "a model, from an experiment file"),
     "data minislakh": Command("data", "minislakh", "render a synthetic Slakh"),
+    "data download": Command("download", "download", "fetch Slakh2100, BabySlakh or MTG-Jamendo"),
     "data slakh": Command("data", "slakh", "prepare Slakh2100 folders for training"),
     "data inspect": Command("data", "inspect", "what prepared data holds, and whether it is whole"),
     "convert": Command("convert", "convert", "published weights to a folder for -m or --encoder"),
