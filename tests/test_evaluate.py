@@ -12,7 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gmsdi_jax.baselines import static
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import ModelConfig
-from gmsdi_jax.data import FixedWindows, Settings, ShardWriter, cut, fixed_windows, open_split
+from gmsdi_jax.data import (
+    FixedWindows,
+    Settings,
+    WholeTrack,
+    fixed_windows,
+    open_split,
+    write_split,
+)
 from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableError
 from gmsdi_jax.evaluate import (
     STATIC,
@@ -176,19 +183,16 @@ def test_nothing_to_evaluate():
         evaluate(FakeModel(), [], {"m": QUICK}, protocol="strict")  # type: ignore[arg-type]
 
 
-def write_split(folder, *, labels=LABELS, rate=RATE, stems=True, silent=()):
+def write_songs(folder, *, labels=LABELS, rate=RATE, stems=True, silent=()):
     settings = Settings(labels, sample_rate=rate, chunk=CHUNK, hop=HOP, stems=stems)
-    with ShardWriter(folder, settings) as writer:
-        for seed in range(4):
-            audio = stems_of(seed, silent=[(seed % 2, 2, 5), *silent])
-            writer.write_track(cut(f"T{seed}", audio, CHUNK, HOP, with_stems=stems))
-        writer.finish()
+    songs = [stems_of(seed, silent=[(seed % 2, 2, 5), *silent]) for seed in range(4)]
+    write_split(folder, settings, [WholeTrack(f"T{n}", song) for n, song in enumerate(songs)])
     return open_split(folder)
 
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
-    return write_split(tmp_path_factory.mktemp("data") / "test")
+    return write_songs(tmp_path_factory.mktemp("data") / "test")
 
 
 def test_songs_are_whole_tracks_with_their_stems(split):
@@ -207,24 +211,24 @@ def test_songs_are_whole_tracks_with_their_stems(split):
 def test_songs_need_stems(tmp_path):
     """Training data has none: the message says which splits to use."""
     with pytest.raises(UnavailableError, match="holds no stems; evaluate on validation or test"):
-        next(iter(songs_of(write_split(tmp_path / "train", stems=False))))
+        next(iter(songs_of(write_songs(tmp_path / "train", stems=False))))
 
 
 def test_data_must_be_the_models(tmp_path, split):
     """Other labels, or labels in another order, or another rate, are refused by name."""
     model = Model(CONFIG)
     check_same(model, split)
-    swapped = write_split(tmp_path / "swapped", labels=("High", "Low"))
+    swapped = write_songs(tmp_path / "swapped", labels=("High", "Low"))
     with pytest.raises(ConfigError, match=r"labels High, Low are not the model's Low, High"):
         check_same(model, swapped)
-    fast = write_split(tmp_path / "fast", rate=4000)
+    fast = write_songs(tmp_path / "fast", rate=4000)
     with pytest.raises(ConfigError, match=r"4000 Hz is not the model's 2000 Hz"):
         check_same(model, fast)
 
 
 def test_static_spectra_come_from_mixtures(tmp_path):
     """One non-negative spectrum per class; each tone's power is in its own class."""
-    split = write_split(tmp_path / "train", stems=False)
+    split = write_songs(tmp_path / "train", stems=False)
     found = fit_static(split, windows=200, length=2048)
     assert found.spectra.shape == (2, 513)
     assert (found.spectra >= 0).all()

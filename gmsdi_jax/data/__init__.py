@@ -1,34 +1,51 @@
 """Prepared audio on disk, and the batches and windows that are read from it.
 
-`ShardWriter` and `open_split` are the two ends of the format (records, shards, manifest);
+`ShardWriter` with `finish_split`, and `open_split`, are the two ends of the format;
 `training_batches` draws what training reads, `fixed_windows` what evaluation measures on.
 """
 
 from gmsdi_jax.data.evaluation import FixedWindows, fixed_windows
-from gmsdi_jax.data.manifest import Manifest, Settings, read_manifest
-from gmsdi_jax.data.pipeline import WindowConfig, training_batches
+from gmsdi_jax.data.manifest import MANIFEST, Manifest, Settings, read_manifest
+from gmsdi_jax.data.pipeline import training_batches
 from gmsdi_jax.data.presence import GATE, label_sets, presence
-from gmsdi_jax.data.records import ChunkRecord, cut, decode, encode, safe_gain
-from gmsdi_jax.data.shards import ShardWriter, Split, Track, open_split
+from gmsdi_jax.data.records import ChunkRecord, cut, decode, encode
+from gmsdi_jax.data.shards import DamagedRecordError, Split, Track, open_split
+from gmsdi_jax.data.windows import WindowConfig
+from gmsdi_jax.data.writer import (
+    Place,
+    ShardReport,
+    ShardWriter,
+    WholeTrack,
+    finish_split,
+    read_report,
+    write_split,
+)
 
 __all__ = [
     "GATE",
+    "MANIFEST",
     "ChunkRecord",
+    "DamagedRecordError",
     "FixedWindows",
     "Manifest",
+    "Place",
     "Settings",
+    "ShardReport",
     "ShardWriter",
     "Split",
     "Track",
+    "WholeTrack",
     "WindowConfig",
     "cut",
     "decode",
     "encode",
+    "finish_split",
     "fixed_windows",
     "label_sets",
     "open_split",
     "presence",
     "read_manifest",
-    "safe_gain",
+    "read_report",
     "training_batches",
+    "write_split",
 ]

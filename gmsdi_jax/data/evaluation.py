@@ -6,10 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gmsdi_jax.data.manifest import ADVICE
-from gmsdi_jax.data.pipeline import last_frames
-from gmsdi_jax.data.presence import presence
 from gmsdi_jax.data.records import to_float
 from gmsdi_jax.data.shards import Split
+from gmsdi_jax.data.windows import last_frames
 from gmsdi_jax.errors import InputError, UnavailableError
 
 
@@ -50,7 +49,7 @@ def fixed_windows(
         ConfigError: The window does not fit the data.
     """
     settings = split.manifest.settings
-    last = last_frames(split, window)
+    last = last_frames(split, window, inside=True)
     if not settings.stems:
         raise UnavailableError(f"{split.folder} holds no stems: {ADVICE} with stems for this split")
     rng = np.random.default_rng(seed)
@@ -61,8 +60,7 @@ def fixed_windows(
         for number in rng.permutation(len(split)):
             while starts[number]:
                 frame = int(starts[number].pop())
-                levels = split.levels[number, :, frame : frame + frames]
-                present = presence(levels, settings.gate)
+                present, _ = split.heard(int(number), frame, frames, settings.gate)
                 if present.sum() >= min_active:
                     chosen.append((int(number), frame, present))
                     break
@@ -79,13 +77,11 @@ def _read(
     settings = split.manifest.settings
     mixtures, stems, tracks, starts = [], [], [], []
     for number, frame, _ in places:
-        record = split[number]
-        start = frame * settings.hop
-        assert record.stems is not None
-        mixtures.append(to_float(record.mixture[start : start + window]))
-        stems.append(to_float(record.stems[:, start : start + window]))
-        tracks.append(record.track)
-        starts.append(record.index * settings.chunk + start)
+        start, track = frame * settings.hop, split.manifest.tracks[split.track_of[number]]
+        mixtures.append(to_float(split.window(number, start, window)))
+        stems.append(to_float(split.stems(number, start, window)))
+        tracks.append(track.name)
+        starts.append((number - track.first) * settings.chunk + start)
     return FixedWindows(
         np.stack(mixtures)[..., None],
         np.stack(stems)[..., None],

@@ -1,21 +1,22 @@
 """The manifest of a split: what its shards hold, how they were made and how to check them.
 
-A split is complete if and only if its ``manifest.json`` exists: the writer makes it last. It names
-every shard with its number of records and its checksum, because a shard that is *missing* would
-otherwise go unnoticed, and every track with its place, length and gain.
+A split is complete if and only if its ``manifest.json`` exists: it is written last. It names every
+shard with its number of records and its checksum, because a shard that is *missing* would otherwise
+go unnoticed, and every track with its place, length, gain and labels.
 """
 
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from gmsdi_jax.data.presence import GATE
 from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
 
 MANIFEST = "manifest.json"
-FORMAT = 1
-ADVICE = "run gmsdi data slakh SRC OUT"
+FORMAT = 2
+ADVICE = "prepare it again with gmsdi data"
 
 
 @dataclass(frozen=True)
@@ -23,29 +24,45 @@ class Settings:
     """How a split is cut; two runs with equal settings make the same records.
 
     Raises:
-        ConfigError: ``chunk`` is not a multiple of ``hop``, or a number is not positive.
+        ConfigError: ``chunk`` is not a multiple of ``hop``, a number is not positive, or the labels
+            do not fit the presence.
     """
 
     labels: tuple[str, ...]
-    """Names of the classes, in the order of levels, stems and token ids."""
+    """Names of the classes or tags, in the order of levels, stems and token ids."""
     sample_rate: int = 22050
     """Samples per second."""
     chunk: int = 2**17
-    """Samples per record, a multiple of ``hop``; the longest window that can be read."""
+    """Samples per record, a multiple of ``hop``; windows may be longer or shorter."""
     hop: int = 1024
     """Samples per frame of the levels; windows start and end on frames."""
     gate: float = GATE
     """Root mean square from which a class counts as playing (full scale = 1)."""
     stems: bool = False
     """Whether records hold the class stems; training data does not need them."""
+    presence: Literal["window", "track"] = "window"
+    """``window``: every label has levels of its own, and is present in the windows in which it
+    reaches the gate. ``track``: labels are the whole track's; the one row of levels is the
+    mixture's, and tells where there is anything to hear."""
 
     def __post_init__(self) -> None:
         if min(self.sample_rate, self.chunk, self.hop) < 1 or self.gate < 0:
             raise ConfigError(f"sample_rate, chunk, hop and gate must be positive: {self}")
         if self.chunk % self.hop:
             raise ConfigError(f"chunk {self.chunk} is not a multiple of hop {self.hop}")
-        if not self.labels:
+        if self.presence not in ("window", "track"):
+            raise ConfigError(f"presence is window or track, not {self.presence!r}")
+        if self.presence == "track" and self.stems:
+            raise ConfigError("stems need labels per window: presence must be window")
+        if not self.labels and self.presence == "window":
             raise ConfigError("labels is empty: name at least one class")
+        if len(set(self.labels)) < len(self.labels):
+            raise ConfigError(f"labels are named twice: {', '.join(self.labels)}")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the levels: one per label, or the mixture's."""
+        return len(self.labels) if self.presence == "window" else 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,8 @@ class TrackEntry:
     """Samples, without the padding of the last record."""
     gain: float
     """Factor on all stems that kept the track below full scale; 1 for most tracks."""
+    labels: tuple[str, ...] = ()
+    """Its labels, where they belong to tracks."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,8 @@ class Manifest:
     sigma_data: float
     """Root mean square of all mixtures (full scale = 1): the sigma_data of this data."""
     label_sets: dict[str, int]
-    """How often each set of classes plays in back-to-back windows of about 1.5 s."""
+    """How often each set of labels plays in back-to-back windows of about 1.5 s; of many sets the
+    commonest, the rest under ``...``."""
     shards: tuple[Shard, ...]
     """The files of records."""
     levels: Shard
@@ -98,18 +118,29 @@ class Manifest:
     """The tracks, in the order of their records."""
     damaged: dict[str, str]
     """Tracks of the source that could not be read, with the reason."""
+    arrangement: str = ""
+    """How the source's tracks were put into splits, in words."""
+    missing: tuple[str, ...] = ()
+    """Tracks that the official lists name and the source did not hold."""
+    version: str = ""
+    """Of the library that wrote it."""
     format: int = FORMAT
     """Version of this layout."""
 
     def write(self, folder: Path) -> None:
         """Writes ``manifest.json`` in one step, so that it is there whole or not at all."""
-        temporary = folder / f".{MANIFEST}.tmp"
-        temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-        temporary.replace(folder / MANIFEST)
+        write_json(folder / MANIFEST, dataclasses.asdict(self))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes a JSON file in one step."""
+    temporary = path.with_name(f".{path.name.lstrip('.')}.tmp")
+    temporary.write_text(json.dumps(values, indent=1) + "\n")
+    temporary.replace(path)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of a split.
+    """Reads the manifest of a split; format 1, which knew no labels of tracks, is read as well.
 
     Raises:
         UnavailableError: There is none: the split was never prepared, or not to its end.
@@ -119,17 +150,68 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         fields = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UnavailableError(f"{path} is missing, the split is not prepared: {ADVICE}") from None
+        message = f"{path} is missing, the split is not prepared: run gmsdi data slakh SRC OUT"
+        raise UnavailableError(f"{message} (or jamendo, folder)") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}): delete the folder and {ADVICE}") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    if not isinstance(fields, dict) or fields.get("format") not in range(1, FORMAT + 1):
         raise InputError(f"{path} is not of format {FORMAT}: delete the folder and {ADVICE}")
     try:
-        settings = fields["settings"]
-        fields["settings"] = Settings(**{**settings, "labels": tuple(settings["labels"])})
-        fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
-        fields["levels"] = Shard(**fields["levels"])
-        fields["tracks"] = tuple(TrackEntry(**track) for track in fields["tracks"])
-        return Manifest(**fields)
-    except (KeyError, TypeError) as error:
+        return _manifest({**fields, "format": FORMAT})
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
         raise InputError(f"{path} is damaged ({error}): delete the folder and {ADVICE}") from error
+
+
+def shards_from_json(values: Any) -> tuple[Shard, ...]:
+    """Shards from plain values; a name that is no file of the folder itself is refused.
+
+    Raises:
+        ValueError: a name leads elsewhere, or a number is none.
+    """
+    shards = tuple(Shard(**value) for value in values)
+    for shard in shards:
+        if Path(shard.file).name != shard.file or shard.file.startswith("..") or not shard.file:
+            raise ValueError(f"{shard.file!r} is no file of this folder")
+        if not _count(shard.records):
+            raise ValueError(f"{shard.file} has {shard.records!r} records")
+    return shards
+
+
+def tracks_from_json(values: Any) -> tuple[TrackEntry, ...]:
+    """Tracks from plain values.
+
+    Raises:
+        ValueError: a number is none.
+    """
+    tracks = tuple(
+        TrackEntry(**{**value, "labels": tuple(value.get("labels", ()))}) for value in values
+    )
+    for track in tracks:
+        if not (_count(track.first) and _count(track.length) and track.length):
+            raise ValueError(f"track {track.name!r} has no place")
+    return tracks
+
+
+def _manifest(fields: dict[str, Any]) -> Manifest:
+    settings = fields["settings"]
+    settings = Settings(**{**settings, "labels": tuple(settings["labels"])})
+    tracks = tracks_from_json(fields["tracks"])
+    manifest = Manifest(
+        **{
+            **fields,
+            "settings": settings,
+            "shards": shards_from_json(fields["shards"]),
+            "levels": shards_from_json([fields["levels"]])[0],
+            "tracks": tracks,
+            "missing": tuple(fields.get("missing", ())),
+        }
+    )
+    held = sum(shard.records for shard in manifest.shards)
+    counted = sum(-(-track.length // settings.chunk) for track in tracks)
+    if not held == counted == manifest.records or not held:
+        raise ValueError(f"{manifest.records} records, {held} in shards, {counted} of tracks")
+    return manifest
+
+
+def _count(number: Any) -> bool:
+    return isinstance(number, int) and number >= 0

@@ -36,20 +36,20 @@ def presence(levels: Float[np.ndarray, "*k frames"], gate: float) -> Bool[np.nda
 
 
 def label_sets(
-    tracks: Iterable[Float[np.ndarray, "k frames"]],
-    labels: Sequence[str],
-    frames: int,
-    gate: float,
+    windows: Iterable[Bool[np.ndarray, "n k"]], labels: Sequence[str], most: int = 100
 ) -> dict[str, int]:
-    """Histogram of label sets over back-to-back windows of ``frames`` frames, commonest first.
+    """Histogram of the label sets of windows, commonest first; of many sets only the ``most``.
 
-    A set is written like ``Bass+Drums``; windows in which nothing plays count as ``none``, and
-    what is left at the end of a track is not counted.
+    A set is written like ``Bass+Drums``; windows in which nothing plays count as ``none``, and the
+    sets that are left out as ``...``.
     """
-    counts: Counter[str] = Counter()
-    for levels in tracks:
-        whole = levels.shape[1] // frames * frames
-        windows = levels[:, :whole].reshape(len(labels), -1, frames)
-        for present in presence(windows, gate).T:
-            counts["+".join(np.asarray(labels)[present]) or EMPTY] += 1
-    return dict(counts.most_common())
+    counts: Counter[bytes] = Counter()
+    for present in windows:
+        packed, numbers = np.unique(np.packbits(present, axis=1), axis=0, return_counts=True)
+        counts.update({row.tobytes(): int(n) for row, n in zip(packed, numbers, strict=True)})
+    named = {}
+    for key, number in counts.most_common(most):
+        present = np.unpackbits(np.frombuffer(key, np.uint8), count=len(labels)).astype(bool)
+        named["+".join(np.asarray(labels, object)[present]) or EMPTY] = number
+    rest = sum(counts.values()) - sum(named.values())
+    return named | ({"...": rest} if rest else {})

@@ -12,11 +12,13 @@ classes but *no stems*; validation and test records may hold the stems too.
 
 import json
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int16
 
+from gmsdi_jax.data.manifest import Settings
 from gmsdi_jax.data.presence import frame_levels
 from gmsdi_jax.errors import InputError
 
@@ -61,34 +63,42 @@ def safe_gain(stems: Float[np.ndarray, "k t"]) -> float:
 
 
 def cut(
-    track: str, stems: Float[np.ndarray, "k t"], chunk: int, hop: int, *, with_stems: bool
-) -> list[ChunkRecord]:
-    """Cuts a track into records of ``chunk`` samples; its mixture is the sum of its stems.
+    track: str,
+    stems: Float[np.ndarray, "k t"],
+    settings: Settings,
+    activity: Float[np.ndarray, "k frames"] | None = None,
+) -> Iterator[ChunkRecord]:
+    """Cuts a track into records of ``settings.chunk`` samples; the mixture is the sum of its stems.
 
     Args:
         track: The name of the track.
-        stems: The class stems of the whole track, already below full scale (`safe_gain`).
-        chunk: Samples per record, a multiple of ``hop``.
-        hop: Samples per frame of the levels.
-        with_stems: Whether the records keep the stems; levels are kept always.
+        stems: The class stems of the whole track, already below full scale (`safe_gain`), or the
+            mixture alone where labels belong to tracks.
+        settings: How to cut.
+        activity: Levels from elsewhere than the stems, one column per hop; what is missing at the
+            end counts as silence.
+
+    Returns:
+        The records in order, one at a time.
+
+    Raises:
+        InputError: The track has another number of stems than ``settings`` has levels.
     """
-    length = stems.shape[1]
-    records = []
+    rows, length = stems.shape
+    if rows != settings.rows:
+        raise InputError(f"{track} has {rows} stems, not {settings.rows}")
+    chunk, frames = settings.chunk, settings.chunk // settings.hop
     for index, start in enumerate(range(0, length, chunk)):
         valid = min(chunk, length - start)
-        part = np.zeros((stems.shape[0], chunk), np.float32)
+        part = np.zeros((rows, chunk), np.float32)
         part[:, :valid] = stems[:, start : start + valid]
-        records.append(
-            ChunkRecord(
-                mixture=to_int16(part.sum(axis=0)),
-                levels=frame_levels(part, hop),
-                stems=to_int16(part) if with_stems else None,
-                track=track,
-                index=index,
-                valid=valid,
-            )
-        )
-    return records
+        levels = frame_levels(part, settings.hop)
+        if activity is not None:
+            levels = np.zeros_like(levels)
+            given = activity[:, index * frames : (index + 1) * frames]
+            levels[:, : given.shape[1]] = given
+        mixture, kept = to_int16(part.sum(axis=0)), to_int16(part) if settings.stems else None
+        yield ChunkRecord(mixture, levels, kept, track, index, valid)
 
 
 def encode(record: ChunkRecord) -> bytes:

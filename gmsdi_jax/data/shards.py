@@ -1,49 +1,38 @@
-"""A split on disk: ArrayRecord files that are written safely and checked when opened.
+"""A split on disk, opened: ArrayRecord files that are checked before anything is read.
 
     OUT/train/shard-00000-of-00004.array_record ...   the records
     OUT/train/levels.npy                              the levels of all records, [n k frames]
     OUT/train/manifest.json                           written last: the split is complete
 
-Records are written uncompressed, one per group: 16 bit audio hardly compresses, and each record can
-then be read alone. A writer uses hidden temporary names, closes, reopens and counts every file, and
-renames it; whatever a killed run leaves behind is swept away by the next.
-
 The levels stand in one more file because choosing a window takes many looks (does anything play
 here? does it share no label with that one?) and a look at a memory-mapped array costs microseconds
 where a record costs a read of a quarter of a megabyte.
+
+Records are of one length, windows of any: a window is read from as many neighbouring records of its
+track as it touches.
 """
 
-import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
-from jaxtyping import Float
+from array_record.python.array_record_module import ArrayRecordReader
+from jaxtyping import Bool, Float, Int, Int16
 
-from gmsdi_jax.data.manifest import (
-    ADVICE,
-    MANIFEST,
-    Manifest,
-    Settings,
-    Shard,
-    TrackEntry,
-    read_manifest,
-)
-from gmsdi_jax.data.presence import label_sets
-from gmsdi_jax.data.records import ChunkRecord, decode, encode, to_float
-from gmsdi_jax.errors import InputError, OutputError, UnavailableError
+from gmsdi_jax.data.manifest import ADVICE, Manifest, Shard, read_manifest
+from gmsdi_jax.data.presence import presence
+from gmsdi_jax.data.records import ChunkRecord, decode, to_float
+from gmsdi_jax.data.writer import READER_OPTIONS, names_to_mask, sha256, track_levels
+from gmsdi_jax.errors import InputError, UnavailableError
 
-LEVELS = "levels.npy"
-WINDOW_SECONDS = 1.5
-_WRITER_OPTIONS = "group_size:1,uncompressed"
-_READER_OPTIONS = "readahead_buffer_size:0"
+
+class DamagedRecordError(InputError):
+    """One record cannot be read; the others can."""
 
 
 class Track(NamedTuple):
@@ -55,143 +44,9 @@ class Track(NamedTuple):
     levels: Float[np.ndarray, "k frames"]
 
 
-class ShardWriter:
-    """Writes the tracks of one split; `finish` makes the split complete.
-
-    Use it as a context manager: leaving without `finish` (an error, Ctrl-C) removes what was
-    written.
-
-    Raises:
-        OutputError: The folder cannot be written, or a split is complete there already.
-    """
-
-    def __init__(self, folder: Path, settings: Settings, records_per_shard: int = 2048) -> None:
-        self.folder, self.settings = folder, settings
-        self._records_per_shard = records_per_shard
-        self._writer: Any = None
-        self._counts: list[int] = []
-        self._levels: list[Float[np.ndarray, "k frames"]] = []
-        self._tracks: list[TrackEntry] = []
-        self._energy = 0.0
-        if (folder / MANIFEST).exists():
-            raise OutputError(f"{folder} holds a complete split: delete it or choose another")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be made: {error}") from error
-        self._sweep()
-
-    def __enter__(self) -> "ShardWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        if not (self.folder / MANIFEST).exists():
-            self._sweep()
-
-    def write_track(self, records: Sequence[ChunkRecord], gain: float = 1.0) -> None:
-        """Appends all records of one track; ``gain`` is the factor its stems were scaled by."""
-        writer = self._writer
-        if writer is None or self._counts[-1] >= self._records_per_shard:
-            writer = self._open_next()
-        first = len(self._levels)
-        try:
-            for record in records:
-                writer.write(encode(record))
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{self.folder} cannot be written: {error}") from error
-        for record in records:
-            self._levels.append(np.asarray(record.levels, "<f4"))
-            self._energy += float(np.sum(to_float(record.mixture) ** 2, dtype=np.float64))
-        self._counts[-1] += len(records)
-        length = sum(record.valid for record in records)
-        self._tracks.append(TrackEntry(records[0].track, first, length, gain))
-
-    def finish(self, damaged: dict[str, str] | None = None) -> Manifest:
-        """Checks and renames the files and writes the manifest: the split is complete.
-
-        Raises:
-            InputError: No track was written.
-            OutputError: A file does not hold what was written into it.
-        """
-        if not self._tracks:
-            raise InputError(f"{self.folder}: no track could be read, nothing to write")
-        try:
-            self._writer.close()
-            self._writer = None
-            shards = tuple(self._close_shard(number) for number in range(len(self._counts)))
-            levels = np.stack(self._levels)
-            np.save(self.folder / LEVELS, levels)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{self.folder} cannot be written: {error}") from error
-        settings = self.settings
-        samples = sum(track.length for track in self._tracks)
-        frames = max(1, round(WINDOW_SECONDS * settings.sample_rate / settings.hop))
-        manifest = Manifest(
-            split=self.folder.name,
-            settings=settings,
-            records=len(levels),
-            seconds=samples / settings.sample_rate,
-            sigma_data=float(np.sqrt(self._energy / max(samples, 1))),
-            label_sets=label_sets(
-                (_track_levels(levels, track, settings) for track in self._tracks),
-                settings.labels,
-                frames,
-                settings.gate,
-            ),
-            shards=shards,
-            levels=Shard(LEVELS, len(levels), sha256(self.folder / LEVELS)),
-            tracks=tuple(self._tracks),
-            damaged=damaged or {},
-        )
-        manifest.write(self.folder)
-        return manifest
-
-    def _temporary(self, number: int) -> Path:
-        return self.folder / f".shard-{number:05d}.tmp"
-
-    def _open_next(self) -> Any:
-        """Closes the current file and starts the next."""
-        try:
-            if self._writer is not None:
-                self._writer.close()
-            path = self._temporary(len(self._counts))
-            self._writer = ArrayRecordWriter(str(path), _WRITER_OPTIONS)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{self.folder} cannot be written: {error}") from error
-        self._counts.append(0)
-        return self._writer
-
-    def _close_shard(self, number: int) -> Shard:
-        """Counts the records of a closed temporary file and gives it its final name."""
-        path, count = self._temporary(number), self._counts[number]
-        reader = ArrayRecordReader(str(path), _READER_OPTIONS)
-        found = reader.num_records()
-        reader.close()
-        if found != count:
-            raise OutputError(f"{path} holds {found} of {count} records: is the disk full?")
-        name = f"shard-{number:05d}-of-{len(self._counts):05d}.array_record"
-        digest = sha256(path)
-        path.rename(self.folder / name)
-        return Shard(name, count, digest)
-
-    def _sweep(self) -> None:
-        """Removes what an unfinished run left in the folder."""
-        for pattern in (".shard-*.tmp", "shard-*.array_record", LEVELS, f".{MANIFEST}.tmp"):
-            for path in self.folder.glob(pattern):
-                path.unlink()
-
-
 @dataclass(frozen=True)
 class Split:
-    """An open split: records by number, whole tracks, and the levels of every record."""
+    """An open split: records by number, windows, whole tracks, and the levels of every record."""
 
     folder: Path
     manifest: Manifest
@@ -200,13 +55,8 @@ class Split:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """The names of the classes or tags."""
         return self.manifest.settings.labels
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        """For each shard, the number of the first record that comes after it."""
-        return list(accumulate(shard.records for shard in self.manifest.shards))
 
     def __len__(self) -> int:
         return self.manifest.records
@@ -215,7 +65,7 @@ class Split:
         """Record ``number`` of the split; safe to call from several threads.
 
         Raises:
-            InputError: The record is damaged.
+            DamagedRecordError: The record is damaged.
         """
         ends = self._ends
         place = bisect_right(ends, number)
@@ -227,7 +77,68 @@ class Split:
         except (RuntimeError, InputError) as error:
             path = self.folder / shard.file
             message = f"{path} is damaged at record {number}: delete the split and {ADVICE}"
-            raise InputError(message) from error
+            raise DamagedRecordError(message) from error
+
+    def window(self, record: int, start: int, length: int) -> Int16[np.ndarray, " t"]:
+        """``length`` samples of the mixture from sample ``start`` of a record on.
+
+        Raises:
+            DamagedRecordError: A record is damaged.
+        """
+        records = self._touched(record, start, length)
+        if len(records) == 1:
+            return records[0].mixture[start : start + length]
+        return np.concatenate([part.mixture for part in records])[start : start + length]
+
+    def stems(self, record: int, start: int, length: int) -> Int16[np.ndarray, "k t"]:
+        """The same of the class stems, in a split that keeps them."""
+        parts = [part.stems for part in self._touched(record, start, length)]
+        return np.concatenate(parts, axis=1)[:, start : start + length]  # type: ignore[arg-type]
+
+    def heard(
+        self, record: int, frame: int, frames: int, gate: float
+    ) -> tuple[Bool[np.ndarray, " k"], bool]:
+        """The labels of a window of whole frames, and whether anything sounds in it at all.
+
+        What counts is a root mean square of at least ``gate`` (full scale = 1).
+        """
+        count = self.levels.shape[2]
+        if frame + frames <= count:
+            levels = self.levels[record, :, frame : frame + frames]
+        else:
+            parts = self.levels[record : record + -(-(frame + frames) // count)]
+            levels = np.moveaxis(parts, 0, 1).reshape(parts.shape[1], -1)[:, frame:][:, :frames]
+        sounding = presence(levels, gate)
+        if self.manifest.settings.presence == "track":
+            return self._track_labels[self.track_of[record]] & sounding, bool(sounding[0])
+        return sounding, bool(sounding.any())
+
+    def _touched(self, record: int, start: int, length: int) -> list[ChunkRecord]:
+        last = record + -(-(start + length) // self.manifest.settings.chunk)
+        return [self[number] for number in range(record, last)]
+
+    @cached_property
+    def track_of(self) -> Int[np.ndarray, " n"]:
+        """For each record, the number of its track."""
+        first = [track.first for track in self.manifest.tracks]
+        return np.searchsorted(first, np.arange(len(self)), side="right") - 1
+
+    @cached_property
+    def remaining(self) -> Int[np.ndarray, " n"]:
+        """For each record, the samples from its start to the end of its track."""
+        tracks = self.manifest.tracks
+        first = np.array([track.first for track in tracks])[self.track_of]
+        length = np.array([track.length for track in tracks])[self.track_of]
+        return length - (np.arange(len(self)) - first) * self.manifest.settings.chunk
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each shard, the number of the first record that comes after it."""
+        return list(accumulate(shard.records for shard in self.manifest.shards))
+
+    @cached_property
+    def _track_labels(self) -> Bool[np.ndarray, "tracks k"]:
+        return np.stack([names_to_mask(t.labels, self.labels) for t in self.manifest.tracks])
 
     def tracks(self) -> Iterator[Track]:
         """All tracks in order, whole and without padding, float32 (full scale = 1)."""
@@ -240,8 +151,29 @@ class Split:
             if settings.stems:
                 parts = [record.stems for record in records if record.stems is not None]
                 stems = to_float(np.concatenate(parts, axis=1)[:, : entry.length])[..., None]
-            levels = _track_levels(self.levels, entry, settings)
+            levels = track_levels(self.levels, entry, settings)
             yield Track(entry.name, to_float(mixture)[:, None], stems, levels)
+
+    def damage(self) -> Iterator[str]:
+        """One line per file whose checksum is wrong, and per record in it that cannot be read.
+
+        It reads everything.
+        """
+        first = 0
+        for shard in (*self.manifest.shards, self.manifest.levels):
+            path = self.folder / shard.file
+            if sha256(path) != shard.sha256:
+                bad = [n for n in range(shard.records) if not self._readable(first + n)]
+                records = f"records {', '.join(map(str, bad[:10]))}" if bad else "no record of it"
+                where = "" if shard is self.manifest.levels else f", {records} unreadable"
+                yield f"{path} is damaged (checksum{where}): delete the split and {ADVICE}"
+            first += shard.records
+
+    def _readable(self, number: int) -> bool:
+        try:
+            return number >= len(self) or bool(self[number])
+        except DamagedRecordError:
+            return False
 
 
 def open_split(folder: Path | str, *, verify: bool = False) -> Split:
@@ -265,29 +197,23 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
             raise InputError(f"{path} is damaged (checksum): delete the split and {ADVICE}")
     readers = tuple(_open_shard(folder, shard) for shard in manifest.shards)
     settings = manifest.settings
-    expected = (manifest.records, len(settings.labels), settings.chunk // settings.hop)
+    expected = (manifest.records, settings.rows, settings.chunk // settings.hop)
     path = folder / manifest.levels.file
     try:
         levels = np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         message = f"{path} is damaged ({error}): delete the split and {ADVICE}"
         raise InputError(message) from error
-    if levels.shape != expected:
-        message = f"{path} has shape {levels.shape}, not {expected}: delete the split and {ADVICE}"
-        raise InputError(message)
+    if levels.shape != expected or levels.dtype != np.float32:
+        found = f"{levels.dtype} {levels.shape}, not float32 {expected}"
+        raise InputError(f"{path} holds {found}: delete the split and {ADVICE}")
     return Split(folder, manifest, levels, readers)
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open_shard(folder: Path, shard: Shard) -> Any:
     path = folder / shard.file
     try:
-        reader = ArrayRecordReader(str(path), _READER_OPTIONS)
+        reader = ArrayRecordReader(str(path), READER_OPTIONS)
         found = reader.num_records()
     except RuntimeError as error:
         raise InputError(f"{path} is damaged: delete the split and {ADVICE}") from error
@@ -296,13 +222,3 @@ def _open_shard(folder: Path, shard: Shard) -> Any:
         count = f"{found} of {shard.records} records"
         raise InputError(f"{path} is damaged ({count}): delete the split and {ADVICE}")
     return reader
-
-
-def _track_levels(
-    levels: Float[np.ndarray, "n k frames"], entry: TrackEntry, settings: Settings
-) -> Float[np.ndarray, "k frames"]:
-    """The levels of one whole track, end to end; the last frame may be part silence."""
-    count = -(-entry.length // settings.chunk)
-    parts = levels[entry.first : entry.first + count]
-    whole = np.moveaxis(parts, 0, 1).reshape(parts.shape[1], -1)
-    return whole[:, : -(-entry.length // settings.hop)]

@@ -32,6 +32,8 @@ def test_from_slakh_to_a_scorecard(gmsdi, model, shards, tmp_path):
     assert "Bass+Drums+Guitar+Piano" in ran.out
     assert "with stems" in ran.out
     assert "checksums" in ran.err
+    ran = gmsdi("data", "inspect", out / "train", "--plot", tmp_path / "plots")
+    assert (tmp_path / "plots/train.png").stat().st_size > 10_000
     assert gmsdi("data", "inspect", out / "train").out.startswith("train: 1 tracks")
 
     scores = tmp_path / "scores"
@@ -77,7 +79,7 @@ def test_minislakh_passes_its_settings_on(gmsdi, tmp_path, monkeypatch):
         assert split == (2.0, 1.0, 1.0)
         on_progress(6, 6)
 
-    monkeypatch.setattr("gmsdi_jax.cli.data.build", build)
+    monkeypatch.setattr("gmsdi_jax.cli.data.minislakh.build", build)
     flags = ("--tracks", 6, "--seed", 1, "--seconds", 8, "--jobs", 2, "--split", 2, 1, 1)
     ran = gmsdi("data", "minislakh", tmp_path, *flags)
     assert (ran.code, ran.out) == (0, f"{tmp_path / 'manifest.json'}\n")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gmsdi_jax.cli import main
-from gmsdi_jax.data import Settings, ShardWriter, cut
+from gmsdi_jax.data import Settings, WholeTrack, write_split
 
 LABELS = ("Bass", "Drums", "Guitar", "Piano")
 EXPERIMENT = """
@@ -32,17 +32,16 @@ def config():
 """
 
 
-def write_split(folder, labels=LABELS, sample_rate=22050):
+def write_noise(folder, labels=LABELS, sample_rate=22050):
     """Three tracks of noise, in which two classes at a time play."""
     rng = np.random.default_rng(0)
     settings = Settings(labels, sample_rate, chunk=2**13, hop=256, stems=True)
-    with ShardWriter(folder, settings) as writer:
-        for track in range(3):
-            stems = 0.1 * rng.standard_normal((len(labels), 2**14))
-            stems[track % 2 :: 2] = 0
-            records = cut(f"T{track}", stems.astype(np.float32), 2**13, 256, with_stems=True)
-            writer.write_track(records)
-        writer.finish()
+    tracks = []
+    for track in range(3):
+        stems = 0.1 * rng.standard_normal((len(labels), 2**14))
+        stems[track % 2 :: 2] = 0
+        tracks.append(WholeTrack(f"T{track}", stems.astype(np.float32)))
+    write_split(folder, settings, tracks)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def experiment(tmp_path_factory):
     """An experiment file beside its data."""
     folder = tmp_path_factory.mktemp("train")
     for split in ("train", "validation"):
-        write_split(folder / "shards" / split)
+        write_noise(folder / "shards" / split)
     (folder / "tiny.py").write_text(EXPERIMENT)
     return folder / "tiny.py"
 
@@ -170,12 +169,12 @@ def test_data_that_is_missing_or_of_another_kind(train, tmp_path):
     ran = train("--data", tmp_path / "nowhere")
     assert ran.code == 4
     assert "gmsdi data slakh" in ran.err
-    write_split(tmp_path / "voices/train", labels=("Voice", "Drums"))
+    write_noise(tmp_path / "voices/train", labels=("Voice", "Drums"))
     ran = train("--data", tmp_path / "voices")
     assert ran.code == 2
     assert "Voice" in ran.err
     assert "Guitar" in ran.err
-    write_split(tmp_path / "slow/train", sample_rate=16000)
+    write_noise(tmp_path / "slow/train", sample_rate=16000)
     ran = train("--data", tmp_path / "slow")
     assert ran.code == 2
     assert "16000" in ran.err

@@ -6,7 +6,7 @@ import pytest
 from encoders.tiny import clap_folder, t5_folder
 from safetensors.numpy import load_file
 
-from gmsdi_jax.data import Settings, ShardWriter, cut
+from gmsdi_jax.data import Settings, WholeTrack, write_split
 
 LABELS = ("Bass", "Drums", "Guitar", "Piano")
 EXPERIMENT = """
@@ -36,13 +36,12 @@ def shards(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("data") / "shards", np.random.default_rng(0)
     for split in ("train", "validation"):
         settings = Settings(LABELS, 22050, chunk=2**13, hop=256, stems=True)
-        with ShardWriter(folder / split, settings) as writer:
-            for track in range(2):
-                stems = 0.1 * rng.standard_normal((4, 2**13))
-                stems[track::2] = 0
-                tracks = cut(f"T{track}", stems.astype(np.float32), 2**13, 256, with_stems=True)
-                writer.write_track(tracks)
-            writer.finish()
+        tracks = []
+        for track in range(2):
+            stems = 0.1 * rng.standard_normal((4, 2**13))
+            stems[track::2] = 0
+            tracks.append(WholeTrack(f"T{track}", stems.astype(np.float32)))
+        write_split(folder / split, settings, tracks)
     return folder
 
 

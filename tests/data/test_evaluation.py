@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gmsdi_jax.data import Settings, ShardWriter, cut, fixed_windows, open_split
+from gmsdi_jax.data import Settings, WholeTrack, fixed_windows, open_split, write_split
 from gmsdi_jax.errors import InputError, UnavailableError
 
 CHUNK, HOP, WINDOW = 4096, 256, 1024
@@ -10,13 +10,13 @@ CHUNK, HOP, WINDOW = 4096, 256, 1024
 def write(folder, stems=True):
     rng = np.random.default_rng(0)
     made = Settings(("Bass", "Drums", "Piano"), chunk=CHUNK, hop=HOP, stems=stems)
-    with ShardWriter(folder, made) as writer:
-        for number in range(4):
-            audio = 0.1 * rng.uniform(-1, 1, (3, 9_000)).astype(np.float32)
-            audio[number % 3] = 0
-            audio[1, 3000:6000] = 0
-            writer.write_track(cut(f"T{number}", audio, CHUNK, HOP, with_stems=stems))
-        writer.finish()
+    tracks = []
+    for number in range(4):
+        audio = 0.1 * rng.uniform(-1, 1, (3, 9_000)).astype(np.float32)
+        audio[number % 3] = 0
+        audio[1, 3000:6000] = 0
+        tracks.append(WholeTrack(f"T{number}", audio))
+    write_split(folder, made, tracks)
     return open_split(folder)
 
 

@@ -8,7 +8,14 @@ import itertools
 import numpy as np
 import pytest
 
-from gmsdi_jax.data import Settings, ShardWriter, WindowConfig, cut, open_split, training_batches
+from gmsdi_jax.data import (
+    Settings,
+    WholeTrack,
+    WindowConfig,
+    open_split,
+    training_batches,
+    write_split,
+)
 from gmsdi_jax.errors import ConfigError, InputError
 
 LABELS = ("Bass", "Drums", "Guitar", "Piano")
@@ -16,15 +23,15 @@ AMPLITUDES = 0.01 * 2.0 ** np.arange(4)
 CHUNK, HOP, WINDOW = 4096, 256, 1024
 
 
-def write(folder, sets, length=CHUNK):
+def write(folder, sets, length=CHUNK, stems=False):
     """One track per set of classes, each with a gap of silence in its middle."""
-    with ShardWriter(folder, Settings(LABELS, chunk=CHUNK, hop=HOP)) as writer:
-        for number, present in enumerate(sets):
-            stems = np.zeros((4, length), np.float32)
-            stems[list(present)] = AMPLITUDES[list(present), None]
-            stems[:, length // 2 : length // 2 + WINDOW] = 0
-            writer.write_track(cut(f"T{number}", stems, CHUNK, HOP, with_stems=False))
-        writer.finish()
+    tracks = []
+    for number, present in enumerate(sets):
+        audio = np.zeros((4, length), np.float32)
+        audio[list(present)] = AMPLITUDES[list(present), None]
+        audio[:, length // 2 : length // 2 + WINDOW] = 0
+        tracks.append(WholeTrack(f"T{number}", audio))
+    write_split(folder, Settings(LABELS, chunk=CHUNK, hop=HOP, stems=stems), tracks)
     return open_split(folder)
 
 
@@ -83,9 +90,9 @@ def test_labels_are_of_the_window_and_never_empty(split):
 def test_gate_is_the_rms_over_the_window(tmp_path):
     split = write(tmp_path / "train", [(0,)])
     # A window that holds n of its 4 frames of 0.01 has rms 0.01 sqrt(n / 4).
-    for batch in take(split, count=10, config=WindowConfig(gate=0.0099)):
+    for batch in take(split, count=10, config=WindowConfig(gate=0.0099, shift=False)):
         assert (np.count_nonzero(batch.audio[..., 0], axis=1) == WINDOW).all()
-    quarter = take(split, count=10, config=WindowConfig(gate=0.0049))
+    quarter = take(split, count=10, config=WindowConfig(gate=0.0049, shift=False))
     assert min(np.count_nonzero(batch.audio, axis=(1, 2)).min() for batch in quarter) < WINDOW
 
 
@@ -165,6 +172,110 @@ def test_no_pair_to_be_found_leaves_plain_examples(tmp_path):
         assert batch.prompt.mask.any(axis=1).all()
 
 
+def test_windows_may_be_longer_than_records(tmp_path):
+    """A ramp tells where each window was cut: any sample of the track, and never beyond its end."""
+    length = 5 * CHUNK + 700
+    ramp = np.arange(length, dtype=np.float32) / 32768
+    write_split(
+        tmp_path / "train",
+        Settings(("Bass",), chunk=CHUNK, hop=HOP),
+        [WholeTrack("a", ramp[None]), WholeTrack("b", np.full((1, CHUNK), 0.9, np.float32))],
+    )
+    split, window = open_split(tmp_path / "train"), 2 * CHUNK + HOP
+    for shift in (True, False):
+        batches = training_batches(split, window, 8, 0, WindowConfig(shift=shift))
+        starts = []
+        for _ in range(40):
+            audio = np.rint(next(batches).audio[..., 0] * 32768).astype(int)
+            np.testing.assert_array_equal(np.diff(audio, axis=1), 1)
+            starts += audio[:, 0].tolist()
+        assert min(starts) < CHUNK / 4
+        assert length - window - max(starts) < CHUNK / 4
+        assert max(starts) <= length - window
+        assert any(start % HOP for start in starts) == shift
+
+
+def test_sums_hold_the_union_of_both_windows_labels(tmp_path):
+    tracks = [WholeTrack(f"T{k}", np.zeros((4, CHUNK), np.float32)) for k in range(4)]
+    for k, track in enumerate(tracks):
+        track.stems[k] = AMPLITUDES[k]
+    write_split(tmp_path / "train", Settings(LABELS, chunk=CHUNK, hop=HOP), tracks)
+    counts = np.zeros(3, int)
+    for batch in take(open_split(tmp_path / "train"), count=30, config=WindowConfig(sums=0.5)):
+        assert not batch.interference.any()
+        counts += np.bincount(batch.prompt.mask.sum(1), minlength=3)
+        codes = np.rint(batch.audio[:, 0, 0] / 0.01).astype(int)
+        alone = batch.prompt.mask.sum(1) == 1
+        named = np.rint(batch.prompt.mask @ AMPLITUDES / 0.01).astype(int)
+        assert (codes[~alone] == named[~alone]).all()
+        # Two windows of one class are its double.
+        assert (np.isin(codes[alone] / named[alone], (1, 2))).all()
+    # Half of 240 are sums, of which a quarter are of one class.
+    assert abs(counts[2] - 90) < 5 * np.sqrt(240 * 0.375 * 0.625)
+    assert counts[0] == 0
+
+
+def test_submixes_are_random_parts_of_the_stems(tmp_path):
+    split = write(tmp_path / "train", [(0, 1, 2, 3)], stems=True)
+    found = set()
+    for batch in take(split, count=20, config=WindowConfig(submixes=1.0)):
+        np.testing.assert_array_equal(batch.prompt.mask, loudest(batch.audio))
+        found |= {tuple(mask) for mask in batch.prompt.mask.tolist()}
+    assert len(found) == 15
+
+
+def damage(split, record):
+    """Flips a bit in the middle of a record's samples."""
+    path = split.folder / split.manifest.shards[0].file
+    data = path.read_bytes()
+    sample = split[record].mixture[:64].tobytes()
+    assert data.count(sample) == 1
+    place = data.index(sample) + 5
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+
+
+def test_a_damaged_record_is_named_once_replaced_and_capped(tmp_path):
+    rng = np.random.default_rng(0)
+    tracks = [WholeTrack(f"T{n}", rng.uniform(-0.1, 0.1, (4, CHUNK))) for n in range(6)]
+    tracks = [track._replace(stems=track.stems.astype(np.float32)) for track in tracks]
+    write_split(tmp_path / "train", Settings(LABELS, chunk=CHUNK, hop=HOP), tracks)
+    damage(open_split(tmp_path / "train"), 2)
+    split = open_split(tmp_path / "train")
+    with pytest.raises(InputError, match="damaged at record 2"):
+        take(split, count=3)
+    runs, told = [], []
+    for _ in range(2):
+        told.append([])
+        config = WindowConfig(max_bad=1)
+        runs.append(take(split, count=6, config=config, on_damage=told[-1].append))
+    assert [len(messages) for messages in told] == [1, 1]
+    assert "record 2" in told[0][0]
+    assert "1 of at most 1" in told[0][0]
+    for a, b in zip(*runs, strict=True):
+        assert_equal(a, b)
+    damage(split, 4)
+    with pytest.raises(InputError, match=r"damaged at record .*max_bad allows 1"):
+        take(open_split(tmp_path / "train"), count=6, config=WindowConfig(max_bad=1))
+
+
+def test_labels_of_tracks_reach_the_batches(tmp_path):
+    sound = np.full((1, CHUNK), 0.1, np.float32)
+    tracks = [WholeTrack("a", sound, ("slow",)), WholeTrack("b", sound / 2, ())]
+    made = Settings(("rock", "slow"), chunk=CHUNK, hop=HOP, presence="track")
+    write_split(tmp_path / "train", made, tracks)
+    for batch in take(open_split(tmp_path / "train")):
+        expected = np.where(batch.audio[:, 0] > 0.07, [False, True], [False, False])
+        np.testing.assert_array_equal(batch.prompt.mask, expected)
+
+
+def test_audio_without_labels_has_no_tokens(tmp_path):
+    made = Settings((), chunk=CHUNK, hop=HOP, presence="track")
+    write_split(tmp_path / "train", made, [WholeTrack("a", np.full((1, CHUNK), 0.1, np.float32))])
+    batch = take(open_split(tmp_path / "train"), count=1)[0]
+    assert batch.prompt.mask.shape == (8, 0)
+    np.testing.assert_allclose(batch.audio, 0.1, atol=1e-4)
+
+
 def test_gains_and_signs_are_independent_and_in_range(split):
     config = WindowConfig(mixing=1.0, gain_db=(-6, 6), polarity=True)
     ratios = []
@@ -196,10 +307,10 @@ def test_balance_sets_the_share_of_label_counts(split):
 
 @pytest.mark.parametrize("tail", [WINDOW - 100, 1500])
 def test_windows_stay_out_of_the_padding(tmp_path, tail):
-    with ShardWriter(tmp_path / "train", Settings(LABELS, chunk=CHUNK, hop=HOP)) as writer:
-        stems = np.full((4, CHUNK + tail), 0.1, np.float32)
-        writer.write_track(cut("a", stems, CHUNK, HOP, with_stems=False))
-        writer.finish()
+    stems = np.full((4, CHUNK + tail), 0.1, np.float32)
+    write_split(
+        tmp_path / "train", Settings(LABELS, chunk=CHUNK, hop=HOP), [WholeTrack("a", stems)]
+    )
     for batch in take(open_split(tmp_path / "train"), count=10):
         assert (batch.audio != 0).all()
 
@@ -220,11 +331,11 @@ def test_silent_data_is_an_input_error(tmp_path):
     ("arguments", "message"),
     [
         ({"window": 1000}, "hop 256"),
-        ({"window": 2 * CHUNK}, "larger chunk"),
         ({"batch": 3, "process_count": 2}, "does not divide"),
         ({"process_index": 1}, "process_index"),
         ({"config": WindowConfig(mixing=0.5, min_labels=3)}, "disjoint"),
         ({"config": WindowConfig(balance=(1, 1, 1, 1, 1))}, "4 labels"),
+        ({"config": WindowConfig(submixes=0.5)}, "holds no stems"),
     ],
 )
 def test_contradictions_are_refused(split, arguments, message):
@@ -235,7 +346,16 @@ def test_contradictions_are_refused(split, arguments, message):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"mixing": 1.5}, {"gain_db": (3, -3)}, {"min_labels": 0}, {"balance": (0, 0)}, {"gate": -1.0}],
+    [
+        {"mixing": 1.5},
+        {"gain_db": (3, -3)},
+        {"min_labels": 0},
+        {"balance": (0, 0)},
+        {"gate": -1.0},
+        {"sums": -0.1},
+        {"submixes": 2.0},
+        {"max_bad": -1},
+    ],
 )
 def test_recipes_out_of_range_are_refused(fields):
     with pytest.raises(ConfigError):

@@ -7,13 +7,22 @@ import pytest
 import soundfile
 import yaml
 
-from data_pipelines.slakh import CLASSES, class_stems, main, prepare
+from data_pipelines import prepare as preparation
+from data_pipelines.prepare import Cut
+from data_pipelines.slakh import CLASSES, class_stems, plans
 from gmsdi_jax.data import fixed_windows, open_split, presence, training_batches
 from gmsdi_jax.errors import ConfigError, InputError
 
 RATE = 44100
 FREQUENCIES = {"Bass": 110.0, "Drums": 1500.0, "Guitar": 440.0, "Piano": 660.0, "Organ": 300.0}
-SIZES = {"chunk": 2**14, "hop": 512}
+
+
+def prepare(source, out, splits=("train", "validation", "test"), chunk=2**14, hop=512, **options):
+    """One track per file, so that every track is an advance of its own."""
+    jobs, on_progress = options.pop("jobs", 1), options.pop("on_progress", lambda step: None)
+    cut = Cut(chunk=chunk, hop=hop, tracks_per_shard=1)
+    planned = plans(source, splits=splits, hop=hop, **options)
+    return preparation.prepare(planned, out, cut, jobs=jobs, on_progress=on_progress)
 
 
 def tone(name, seconds, amplitude=0.1, rate=RATE):
@@ -83,7 +92,7 @@ def source(tmp_path_factory):
 def prepared(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     steps = []
-    manifests = prepare(source, out, **SIZES, jobs=1, on_progress=steps.append)
+    manifests = prepare(source, out, on_progress=steps.append)
     return out, manifests, steps
 
 
@@ -200,7 +209,7 @@ def test_batches_and_windows_come_out(prepared):
 
 
 def test_result_does_not_depend_on_jobs(source, prepared, tmp_path):
-    manifests = prepare(source, tmp_path, splits=["test"], **SIZES, jobs=2)
+    manifests = prepare(source, tmp_path, splits=["test"], jobs=2)
     assert manifests["test"] == prepared[1]["test"]  # with the checksums of all files
 
 
@@ -209,7 +218,7 @@ def test_finished_splits_are_kept_and_the_others_made(source, prepared, tmp_path
     shutil.copytree(prepared[0], out)
     (out / "test/manifest.json").unlink()  # as if killed before the end
     steps = []
-    manifests = prepare(source, out, **SIZES, jobs=1, on_progress=steps.append)
+    manifests = prepare(source, out, on_progress=steps.append)
     assert {step.split for step in steps} == {"test"}
     assert manifests == prepared[1]
     open_split(out / "test", verify=True)
@@ -217,12 +226,12 @@ def test_finished_splits_are_kept_and_the_others_made(source, prepared, tmp_path
 
 def test_other_settings_or_tracks_are_refused(source, prepared, tmp_path):
     with pytest.raises(ConfigError, match="hop 512, now 256"):
-        prepare(source, prepared[0], chunk=2**14, hop=256, jobs=1)
+        prepare(source, prepared[0], hop=256)
     other = tmp_path / "other"
     shutil.copytree(source / "train", other / "train")
     shutil.rmtree(other / "train/Track00002")
     with pytest.raises(ConfigError, match="other tracks"):
-        prepare(other, prepared[0], splits=["train"], **SIZES, jobs=1)
+        prepare(other, prepared[0], splits=["train"])
 
 
 def damage(folder, kind):
@@ -243,37 +252,46 @@ def test_damaged_track_is_named_skipped_and_counted(source, tmp_path, kind):
     shutil.copytree(source / "train", copy / "train")
     damage(copy / "train/Track00002", kind)
     steps = []
-    manifest = prepare(
-        copy, tmp_path / "out", splits=["train"], **SIZES, jobs=1, on_progress=steps.append
-    )["train"]
+    manifest = prepare(copy, tmp_path / "out", ["train"], on_progress=steps.append)["train"]
     assert list(manifest.damaged) == ["Track00002"]
     assert "Track00002" in manifest.damaged["Track00002"]
     assert "\n" not in manifest.damaged["Track00002"]
     assert [track.name for track in manifest.tracks] == ["Track00001"]
-    assert [step.error is None for step in steps] == [True, False]
+    assert [list(step.skipped) for step in steps] == [[], ["Track00002"]]
 
 
 def test_nothing_readable_is_an_error_and_leaves_no_split(tmp_path):
     (tmp_path / "source/train/Track00001").mkdir(parents=True)
     with pytest.raises(InputError, match="none of 1 tracks"):
-        prepare(tmp_path / "source", tmp_path / "out", splits=["train"], jobs=1)
+        prepare(tmp_path / "source", tmp_path / "out", splits=["train"])
     assert not (tmp_path / "out/train/manifest.json").exists()
     with pytest.raises(InputError, match="test not found"):
-        prepare(tmp_path / "source", tmp_path / "out", splits=["test"], jobs=1)
+        prepare(tmp_path / "source", tmp_path / "out", splits=["test"])
 
 
-def test_command_line(source, tmp_path, capsys):
-    copy = tmp_path / "source"
-    shutil.copytree(source / "train", copy / "train")
-    arguments = [str(copy), str(tmp_path / "out"), "--splits", "train", "--jobs", "1"]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
-    assert "train: 2 tracks" in printed
-    assert "Piano" in printed
-    damage(copy / "train/Track00002", "flac")
-    shutil.rmtree(tmp_path / "out")
-    assert main(arguments) == 3
-    captured = capsys.readouterr()
-    assert "skipped Track00002" in captured.out
-    assert main([str(tmp_path / "nowhere"), str(tmp_path / "out"), "--jobs", "1"]) == 3
-    assert "nowhere" in capsys.readouterr().err
+def test_a_flat_folder_goes_by_the_numbers(source, tmp_path):
+    for track, split in (("Track00001", "train"), ("Track01501", "validation")):
+        shutil.copytree(source / "train/Track00002", tmp_path / "baby" / track)
+        assert [s.name for s in plans(tmp_path / "baby")[split].sources] == [track]
+    made = plans(tmp_path / "baby")
+    assert set(made) == {"train", "validation"}
+    assert made["train"].arrangement == "the official list original"
+    assert len(made["train"].missing) == 1499
+
+
+def test_an_official_list_moves_tracks_and_names_the_missing(source, tmp_path):
+    for place in ("train/Track00001", "train/Track01876", "omitted/Track00002"):
+        shutil.copytree(source / "train/Track00002", tmp_path / place)
+    as_lying = plans(tmp_path, splits=["train"])["train"]
+    assert [track.name for track in as_lying.sources] == ["Track00001", "Track01876"]
+    assert as_lying.missing == ()
+    original = plans(tmp_path, arrangement="original")
+    names = {split: [track.name for track in plan.sources] for split, plan in original.items()}
+    assert names == {"train": ["Track00001", "Track00002"], "test": ["Track01876"]}
+    assert len(original["train"].missing) == 1498
+    assert original["train"].missing[0] == "Track00003"
+    shutil.copytree(source / "train/Track00002", tmp_path / "validation/Track00001")
+    with pytest.raises(InputError, match="Track00001 have one name"):
+        plans(tmp_path, arrangement="original")
+    with pytest.raises(ConfigError, match="no arrangement 'new'"):
+        plans(tmp_path, arrangement="new")  # type: ignore[arg-type]

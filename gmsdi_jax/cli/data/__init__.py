@@ -1,0 +1,1 @@
+"""``gmsdi data ...``: fetch data sets, prepare them for training, look at what was prepared."""
