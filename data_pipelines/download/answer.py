@@ -63,7 +63,8 @@ class BrokenOffError(Exception):
 
     def __init__(self, reason: object, wait: float = 0.0) -> None:
         """Takes the reason, and for how long the server asks to be left alone, in seconds."""
-        super().__init__(" ".join(str(reason).split()))
+        said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        super().__init__(" ".join(said.split()))
         self.wait = wait
 
 
@@ -135,7 +136,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     """What an error status means."""
     said = f"the server answers {error.code} {' '.join(str(error.reason).split())}"
     if error.code not in _FOR_NOW and error.code < 500:
-        return UnavailableError(f"{url}: {said}")
+        return UnavailableError(f"{url}: {said}: try later, or another --mirror")
     wait = error.headers.get("Retry-After", "")
     return BrokenOffError(said, float(wait) if wait.isascii() and wait.isdigit() else 0.0)
 
@@ -144,8 +145,12 @@ def _failure(url: str, error: Exception) -> Exception:
     """What an error before any answer means."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return UnavailableError(f"{url}: its certificate is not trusted ({reason.verify_message})")
+        why = reason.verify_message
+        return UnavailableError(
+            f"{url}: its certificate is not trusted ({why}): see to this machine's clock and "
+            "certificates, or take another --mirror"
+        )
     lasting = (http.client.InvalidURL, ValueError, str)  # a str is urllib's own refusal
     if isinstance(reason, lasting):
         return UnavailableError(f"{url}: cannot be asked for: {reason}")
-    return BrokenOffError(reason or type(reason).__name__)
+    return BrokenOffError(reason)

@@ -89,7 +89,7 @@ def _room(files: Sequence[RemoteFile], ledger: Ledger, wishes: Wishes) -> int:
     used = worst = 0
     for file in files:
         place = ledger.folder / file.path
-        if wishes.unpack and ledger.whole(file.path, file.checksum):
+        if _whole(file, ledger) and (wishes.unpack or not place.exists()):
             continue
         part = place if place.exists() else _part(place)
         here = part.stat().st_size if part.exists() else 0
@@ -105,11 +105,14 @@ def _room(files: Sequence[RemoteFile], ledger: Ledger, wishes: Wishes) -> int:
 def _bring(file: RemoteFile, ledger: Ledger, wishes: Wishes, told: Told) -> None:
     """One file, to its end."""
     place = ledger.folder / file.path
-    unpacked = ledger.whole(file.path, file.checksum) if wishes.unpack else None
+    unpacked = _whole(file, ledger)
     if unpacked:
         sweep(ledger.folder / unpacked.folder)
+    if unpacked and (wishes.unpack or not place.exists()):
         if wishes.verify:
             _count(ledger.folder / unpacked.folder, unpacked)
+        if not wishes.unpack:
+            told.note(f"{file.path}: is unpacked in {unpacked.folder}, and not brought again")
     elif place.exists():
         _check(file, ledger, wishes, told)
     else:
@@ -118,6 +121,12 @@ def _bring(file: RemoteFile, ledger: Ledger, wishes: Wishes, told: Told) -> None
         unpacked = unpacked or _unpack(file, ledger, wishes, told)
         if not unpacked.keep_archive:
             place.unlink(missing_ok=True)
+
+
+def _whole(file: RemoteFile, ledger: Ledger) -> Unpacked | None:
+    """The folder that was made of an archive, if it is there and whole."""
+    entry = ledger.whole(file.path, file.checksum)
+    return entry if entry and file.archive and entry.folder == file.archive.folder else None
 
 
 def _download(file: RemoteFile, ledger: Ledger, wishes: Wishes, told: Told) -> None:

@@ -181,7 +181,7 @@ def _block(response: http.client.HTTPResponse, left: int | None) -> bytes:
     try:
         return b"" if left == 0 else response.read1(min(BLOCK, left or BLOCK))
     except (OSError, http.client.HTTPException) as error:
-        raise BrokenOffError(error if str(error) else type(error).__name__) from error
+        raise BrokenOffError(error) from error
 
 
 def _resume(part: Path, url: str) -> tuple[int, Validators]:

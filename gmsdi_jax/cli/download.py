@@ -72,11 +72,11 @@ class Download:
     def __post_init__(self) -> None:
         jamendo = self.dataset == "jamendo"
         for flag in () if jamendo else ("parts", "metadata_only", "lists_mirror", "unpack"):
-            if getattr(self, flag):
+            if getattr(self, flag) not in (None, False):
                 raise ConfigError(f"--{flag.replace('_', '-')} is for jamendo, not {self.dataset}")
         if self.unpack and self.no_unpack:
             raise ConfigError("--unpack and --no-unpack: take one of them")
-        if self.metadata_only and (self.parts or self.unpack):
+        if self.metadata_only and (self.parts is not None or self.unpack):
             raise ConfigError("--metadata-only brings no tars: leave out --parts and --unpack")
         for flag in ("mirror", "lists_mirror"):
             url = getattr(self, flag)
@@ -108,7 +108,7 @@ def download(arguments: Sequence[str], console: Console) -> int:
     """Runs ``data download`` and returns its exit code, 3 or 4 if some files failed."""
     options = parse(Download, "data download", arguments)
     console.quiet = options.quiet
-    parts = parse_parts(options.parts or f"0-{TARS - 1}")
+    parts = parse_parts(f"0-{TARS - 1}" if options.parts is None else options.parts)
     wishes = options.wishes()
     console.say(ABOUT[options.dataset])
     with _Stages(console) as stages:
@@ -122,7 +122,8 @@ def download(arguments: Sequence[str], console: Console) -> int:
             stages.say("stopped: the same command goes on where it was")
             raise
     if failed:
-        console.say(f"{len(failed)} files are missing, the others are there: run again for them")
+        if options.dataset == "jamendo":
+            console.say(f"{len(failed)} could not be had, the others are there: run again for them")
         return next(iter(failed.values())).exit_code
     print(_to_prepare(options, wishes), flush=True)
     return 0

@@ -238,6 +238,26 @@ def test_an_archive_alone_can_be_unpacked_later(site, archive, bring, tmp_path):
     assert len(site.requests) == 1
 
 
+def test_an_archive_that_was_unpacked_is_not_brought_for_nothing(site, archive, bring, tmp_path):
+    bring(archive, unpack=True)
+    failed, ears = bring(archive)
+    assert (failed, len(site.requests)) == ({}, 1)
+    assert ears.notes == ["set.tar.gz: is unpacked in set, and not brought again"]
+    assert not (tmp_path / "out/set.tar.gz").exists()
+
+
+def test_a_record_that_leads_elsewhere_is_not_followed(archive, bring, tmp_path):
+    bring(archive, unpack=True)
+    record = tmp_path / "out/downloads.json"
+    record.write_text(record.read_text().replace('"folder": "set"', '"folder": "../mine"'))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".mine.unpacking").mkdir()
+    (tmp_path / "out/set").rename(tmp_path / "out/elsewhere")
+    assert not bring(archive, unpack=True)[0]
+    assert (tmp_path / ".mine.unpacking").exists()
+    assert (tmp_path / "out/set/a.wav").exists()
+
+
 def test_a_folder_that_was_removed_comes_again(site, archive, bring, tmp_path):
     bring(archive, unpack=True)
     (tmp_path / "out/set").rename(tmp_path / "elsewhere")
