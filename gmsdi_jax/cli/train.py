@@ -19,7 +19,7 @@ from gmsdi_jax.build import Model
 from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
-from gmsdi_jax.data import Split, fixed_windows, open_split, training_batches
+from gmsdi_jax.data import Split, fixed_windows, open_embeddings, open_split, training_batches
 from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
 from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
@@ -56,7 +56,10 @@ def train(arguments: Sequence[str], console: Console) -> int:
     book = _book(config, encoder)
     model = Model(config.model, book)
     split = _open(config.data / "train", model)
-    batches = training_batches(split, config.window, config.batch, config.seed, config.windows)
+    _check_embeddings(config, split, encoder)
+    batches = training_batches(
+        split, config.window, config.batch, config.seed, config.windows, on_damage=console.say
+    )
     validate = _validator(config, model) if config.eval_every else None
     console.say(f"{config.out}: {config.steps} steps of {config.batch} windows; compiling ...")
     try:
@@ -108,10 +111,31 @@ def _book(config: TrainConfig, encoder: Any) -> PromptBook | None:
 
 
 def _embed(config: TrainConfig, encoder: Any, book: PromptBook | None) -> Callable[[Batch], Batch]:
-    """Labels to their text, or audio to its own vector; nothing to do for learned labels."""
+    """Labels to their text, or audio to its own vector; nothing to do for what has them already."""
+    if config.windows.embeddings:
+        return lambda batch: batch
     if isinstance(encoder, ClapEncoder):
         return encoder.of_audio(config.model.sample_rate)
     return book.of_sets(config.model.labels) if book else lambda batch: batch
+
+
+def _check_embeddings(config: TrainConfig, split: Split, encoder: Any) -> None:
+    """Stored embeddings must be those of the encoder that answers after training.
+
+    Raises:
+        ConfigError: they are another's, or the model is not conditioned on CLAP.
+    """
+    name = config.windows.embeddings
+    if name is None:
+        return
+    if not isinstance(encoder, ClapEncoder):
+        raise ConfigError("windows.embeddings are CLAP's: the model must be conditioned on clap")
+    stored = open_embeddings(split, name)
+    if stored.encoder != encoder.digest:
+        raise ConfigError(
+            f"{stored.folder} was made with another encoder than {config.encoder}: name that one, "
+            "or run gmsdi data embed again under another --name"
+        )
 
 
 def _save_static(config: TrainConfig, split: Split, console: Console) -> None:

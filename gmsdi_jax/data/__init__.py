@@ -4,6 +4,7 @@
 `training_batches` draws what training reads, `fixed_windows` what evaluation measures on.
 """
 
+from gmsdi_jax.data.embeddings import Embeddings, open_embeddings, write_embeddings
 from gmsdi_jax.data.evaluation import FixedWindows, fixed_windows
 from gmsdi_jax.data.manifest import MANIFEST, Manifest, Settings, read_manifest
 from gmsdi_jax.data.pipeline import training_batches
@@ -26,6 +27,7 @@ __all__ = [
     "MANIFEST",
     "ChunkRecord",
     "DamagedRecordError",
+    "Embeddings",
     "FixedWindows",
     "Manifest",
     "Place",
@@ -42,10 +44,12 @@ __all__ = [
     "finish_split",
     "fixed_windows",
     "label_sets",
+    "open_embeddings",
     "open_split",
     "presence",
     "read_manifest",
     "read_report",
     "training_batches",
+    "write_embeddings",
     "write_split",
 ]

@@ -23,10 +23,11 @@ import grain
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gmsdi_jax.data.embeddings import Embeddings, open_embeddings
 from gmsdi_jax.data.records import to_float
 from gmsdi_jax.data.shards import DamagedRecordError, Split
 from gmsdi_jax.errors import ConfigError, InputError
-from gmsdi_jax.types import Batch, Tokens
+from gmsdi_jax.types import Batch, Text, Tokens
 
 _OFFSETS_PER_RECORD = 4
 _TARGETS = 8
@@ -70,6 +71,9 @@ class WindowConfig:
     """Shares of windows with 1, 2, 3, ... labels, such as .5 .25 .15 .1; empty: as they come."""
     tries: int = 50
     """Draws for a window of the wanted number of labels, and for a partner, before giving up."""
+    embeddings: str | None = None
+    """Name of embeddings made by ``gmsdi data embed``: windows then start where records do, each
+    with the embedding of its own audio instead of labels."""
     max_bad: int = 0
     """Damaged records that may be replaced by others, each named once, before training stops."""
 
@@ -85,6 +89,13 @@ class WindowConfig:
             raise ConfigError(f"balance must be shares of which one is positive: {self.balance}")
         if self.gate is not None and self.gate < 0:
             raise ConfigError(f"gate must not be negative, not {self.gate}")
+        if self.embeddings and (
+            self.gain_db != (0, 0) or self.mixing or self.sums or self.submixes or self.balance
+        ):
+            raise ConfigError(
+                "embeddings belong to windows as they are: leave gain_db, mixing, sums, submixes "
+                "and balance alone (polarity is not heard)"
+            )
         if self.max_bad < 0:
             raise ConfigError(f"max_bad must not be negative, not {self.max_bad}")
 
@@ -126,12 +137,17 @@ class RandomWindows(grain.transforms.RandomMap):
         self._gate = settings.gate if config.gate is None else config.gate
         self._shares = _shares(config.balance, len(settings.labels))
         self._last = last_frames(split, window)
+        self._embeddings = _embeddings(split, window, config.embeddings)
+        if self._embeddings:
+            self._last = np.minimum(self._last, 0)
         self.records = np.flatnonzero(self._last >= 0)
         self._ids = np.arange(len(settings.labels), dtype=np.int32)
         self._damage = _Damage(config.max_bad, on_damage)
 
     def random_map(self, element: int, rng: np.random.Generator) -> Batch:
-        """The example of record ``records[element]``: audio and interference [t c], tokens [s].
+        """The example of record ``records[element]``: audio and interference [t c], its prompt.
+
+        That is tokens [s], or the stored embedding as text of one token.
 
         Raises:
             InputError: No window reaches the gate, or too many records are damaged.
@@ -157,6 +173,9 @@ class RandomWindows(grain.transforms.RandomMap):
             interference = np.zeros_like(audio)
         # Batch names JAX arrays; the host's arrays stand in until they go to the devices.
         host: tuple[Any, ...] = (audio, interference, self._ids, present)
+        if self._embeddings:
+            vector: Any = self._embeddings[target.record][None]
+            return Batch(host[0], host[1], Text(vector, np.ones(1, bool)))  # type: ignore[arg-type]
         return Batch(host[0], host[1], Tokens(host[2], host[3]))
 
     def _plain(
@@ -245,7 +264,7 @@ class RandomWindows(grain.transforms.RandomMap):
         if self.config.polarity and rng.random() < 0.5:
             factor = -factor
         start = place.frame * self._hop
-        if self.config.shift:
+        if self.config.shift and not self._embeddings:
             room = int(self.split.remaining[place.record]) - start - self.window
             start += int(rng.integers(min(room + 1, self._hop)))
         if stems is None:
@@ -303,6 +322,17 @@ def last_frames(split: Split, window: int, *, inside: bool = False) -> Int[np.nd
     if last.max() < 0:
         raise InputError(f"{split.folder} has no track of {window} samples: use a shorter window")
     return last
+
+
+def _embeddings(split: Split, window: int, name: str | None) -> Embeddings | None:
+    """The stored embeddings, if they are asked for and of such windows."""
+    if name is None:
+        return None
+    stored = open_embeddings(split, name)
+    if stored.window != window:
+        message = f"{stored.folder} holds embeddings of windows of {stored.window} samples"
+        raise ConfigError(f"{message}, not {window}: embed again under another name")
+    return stored
 
 
 def _check(split: Split, config: WindowConfig) -> None:

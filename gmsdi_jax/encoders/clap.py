@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from gmsdi_jax.audio import read, resample
+from gmsdi_jax.distributed import device_mesh, over_windows
 from gmsdi_jax.encoders.folder import Encoder, load_encoder
 from gmsdi_jax.encoders.rows import in_chunks
 from gmsdi_jax.encoders.tokenizer import Tokenize, load_tokenizer
@@ -18,6 +19,7 @@ from gmsdi_jax.models import shift
 from gmsdi_jax.types import Batch, Text
 
 _WORDS = 77  # LAION trained with so many tokens
+_ROWS_PER_DEVICE = 4
 
 
 class ClapEncoder:
@@ -104,7 +106,8 @@ class ClapEncoder:
             seeds = [zlib.crc32(np.ascontiguousarray(row).tobytes()) for row in audio]
             keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
         drawn = () if keys is None else (np.asarray(jax.random.key_data(keys)),)
-        return _text(in_chunks(self._audio, heard, *drawn, rows=min(len(heard), 4)))
+        rows = min(len(heard), _ROWS_PER_DEVICE * device_mesh().size)
+        return _text(in_chunks(self._audio, heard, *drawn, rows=rows))
 
     @cached_property
     def _text(self):
@@ -117,11 +120,14 @@ class ClapEncoder:
         module, params = self._encoder.module, self._encoder.params
 
         @jax.jit
-        def run(params, audio, data=None):
-            keys = None if data is None else jax.random.wrap_key_data(data)
-            return module.bind(params).any_audio(audio, keys)
+        def run(params, *rows):
+            def each(audio, data=None):
+                keys = None if data is None else jax.random.wrap_key_data(data)
+                return module.bind(params).any_audio(audio, keys)
 
-        return lambda audio, data=None: run(params, audio, data)
+            return over_windows(each, device_mesh())(*rows)
+
+        return lambda *rows: run(params, *rows)
 
 
 def modality_gap(

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig, to_json
 from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
 from gmsdi_jax.train.checkpoint import Checkpoints
+from gmsdi_jax.train.feed import Batches, Feed
 from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
 from gmsdi_jax.train.state import first_state, make_optimizer
 from gmsdi_jax.train.step import make_step, report
@@ -27,19 +28,6 @@ from gmsdi_jax.weights import save_model
 
 Validate = Callable[[Params], dict[str, float]]
 """Averaged weights to scores; ``score`` decides which are best."""
-
-
-class Batches(Protocol):
-    """An iterator over batches that can say and set where it is."""
-
-    def __next__(self) -> Batch: ...
-    def get_state(self) -> dict[str, Any]:
-        """The position, as plain JSON values."""
-        ...
-
-    def set_state(self, state: dict[str, Any], /) -> None:
-        """Continues from a position."""
-        ...
 
 
 def train(
@@ -77,7 +65,8 @@ def train(
     start = int(state.step)
     writers = _writers(config, start if resume else None)
     step = make_step(model, config, optimizer)
-    run = _Run(config, step, batches, embed, checkpoints, writers)
+    feed = Feed(batches, lambda batch: jax.device_put(embed(batch)))
+    run = _Run(config, step, feed, checkpoints, writers)
     try:
         return run.advance(state, start, validate, on_progress)
     finally:
@@ -89,16 +78,15 @@ def train(
 class _Run:
     """The parts of a run that stay while its state changes."""
 
-    def __init__(self, config, step_function, batches, embed, checkpoints, writers: list[Writer]):
-        self.config, self.step_function = config, step_function
-        self.batches, self.embed = batches, embed
+    def __init__(self, config, step_function, feed: Feed, checkpoints, writers: list[Writer]):
+        self.config, self.step_function, self.feed = config, step_function, feed
         self.checkpoints, self.writers = checkpoints, writers
 
     def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
         config, pending = self.config, []
         try:
             for step in range(start + 1, config.steps + 1):
-                state, metrics = self.step_function(state, self.embed(next(self.batches)))
+                state, metrics = self.step_function(state, next(self.feed))
                 pending.append(metrics)
                 values: dict[str, Any] = {}
                 if step % config.log_every == 0:
@@ -109,13 +97,13 @@ class _Run:
                         writer.write(step, values)
                     pending = []
                 if step % config.save_every == 0 or step == config.steps:
-                    self.checkpoints.save(step, state, self.batches.get_state())
+                    self.checkpoints.save(step, state, self.feed.get_state())
                 on_progress(step, values)
         except KeyboardInterrupt:
             # Only a step that ends a log window resumes to the same lines.
             done = int(state.step)  # `step` may have moved on already
             if not pending and done > start:
-                self.checkpoints.save(done, state, self.batches.get_state())
+                self.checkpoints.save(done, state, self.feed.get_state())
             raise
         return state
 

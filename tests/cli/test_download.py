@@ -14,7 +14,7 @@ import time
 import pytest
 from serving import serving
 
-import gmsdi_jax.cli.download as command
+import gmsdi_jax.cli.data.download as command
 from data_pipelines.download import Checksum, jamendo
 
 
@@ -188,7 +188,7 @@ def test_contradictions_are_one_line(gmsdi, arguments, said, tmp_path, monkeypat
 
 RUN = """
 import dataclasses, sys
-import gmsdi_jax.cli.download as command
+import gmsdi_jax.cli.data.download as command
 from data_pipelines.download import Checksum
 from gmsdi_jax.cli import main
 

@@ -105,3 +105,40 @@ def test_a_run_goes_on_with_its_own_encoder(run, tmp_path):
     out, ran = run("t5", "--encoder", first, *more)
     assert ran.code == 0, ran.err
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_model_on_embeddings_made_ahead_of_training(run, gmsdi, shards, tmp_path):
+    """The same vectors as those made between the steps, and only their own encoder's."""
+    encoder, other = clap_folder(tmp_path / "encoder"), clap_folder(tmp_path / "b", seed=1)
+    arguments = ("data", "embed", shards, "--window", 2**12, "--name", "ours")
+    ran = gmsdi(*arguments, "--encoder", encoder)
+    assert ran.code == 0, ran.err
+    assert ran.out.split() == [str(shards / s / "embeddings/ours") for s in ("train", "validation")]
+    stored = ("--windows.embeddings", "ours", "--eval-every", 0)
+    out, ran = run("clap", "--encoder", encoder, *stored)
+    assert ran.code == 0, ran.err
+    assert (out / "metrics.jsonl").read_text().count("loss") == 2
+    _, ran = run("clap", "--encoder", other, *stored, "--out", tmp_path / "c")
+    assert ran.code == 2
+    assert "another encoder" in ran.err
+    _, ran = run("t5", "--encoder", t5_folder(tmp_path / "t5"), *stored, "--out", tmp_path / "d")
+    assert ran.code == 2
+    assert "conditioned on clap" in ran.err
+    assert gmsdi(*arguments, "--encoder", other).code == 2
+
+
+def test_stored_embeddings_are_those_of_the_encoder(shards, tmp_path):
+    from gmsdi_jax.data import open_embeddings, open_split, write_embeddings
+    from gmsdi_jax.encoders import ClapEncoder
+
+    encoder, split = ClapEncoder.from_folder(clap_folder(tmp_path)), open_split(shards / "train")
+
+    def embed(audio):
+        return np.asarray(encoder.audio(audio, 22050).embedding)[:, 0]
+
+    write_embeddings(split, "whole", 2**13, encoder.digest, embed)
+    stored = open_embeddings(split, "whole")
+    for track in split.tracks():
+        record = int(track.name[1:])
+        expected = embed(track.mixture[:, 0][None])[0] if len(track.mixture) == 2**13 else None
+        np.testing.assert_allclose(stored[record], expected, atol=1e-5)

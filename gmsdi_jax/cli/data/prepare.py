@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
+from data_pipelines import beam
 from data_pipelines import slakh as slakh_
 from data_pipelines.corpus import Plan
 from data_pipelines.prepare import Advance, Cut, prepare
 from gmsdi_jax.cli.data.describe import describe
 from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.console import Console
-from gmsdi_jax.errors import InputError
+from gmsdi_jax.errors import ConfigError, InputError
 
 _NAMED = 5
 
@@ -30,8 +31,21 @@ class _Preparation:
     """How shards are cut."""
     jobs: int | None = None
     """Processes that read tracks; by default one per core."""
+    runner: Literal["local"] | beam.Runner = "local"
+    """Where it runs: here, or as an Apache Beam job. Then SRC and OUT are whole paths of a file
+    system that all workers share."""
+    beam_options: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="beam-option", metavar="KEY=VALUE")
+    ] = ()
+    """An option of Beam for the job, such as region=europe-west4; may be given many times."""
     quiet: Quiet = False
     """Say nothing but errors."""
+
+    def __post_init__(self) -> None:
+        if self.runner == "local" and self.beam_options:
+            raise ConfigError("--beam-option needs a --runner other than local")
+        if self.runner != "local" and not self.source.is_absolute():
+            raise ConfigError(f"{self.source}: --runner {self.runner} needs the whole path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +88,15 @@ def _prepare(plans: Mapping[str, Plan], options: _Preparation, console: Console)
                 for track, reason in step.skipped.items():
                     console.error(InputError(f"skipped {track}: {reason}"))
 
-            manifests = prepare(
-                plans, options.out, options.cut, jobs=options.jobs, on_progress=show
-            )
+            if options.runner == "local":
+                manifests = prepare(
+                    plans, options.out, options.cut, jobs=options.jobs, on_progress=show
+                )
+            else:
+                job = beam.pipeline_options(options.runner, options.beam_options)
+                manifests = beam.prepare_with_beam(
+                    plans, options.out, options.cut, job, on_progress=show
+                )
     except KeyboardInterrupt:
         console.say("stopped: the same command goes on where it was")
         raise
