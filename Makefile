@@ -5,6 +5,7 @@ ARGS ?=
 WORKERS ?= auto
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BEAM := .venv-beam
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
 CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or \
@@ -12,7 +13,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or \
 	name another, as in make setup PYTHON=python3.12" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow oracles lint format clean
+.PHONY: help setup demo test test-slow test-beam oracles lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +39,18 @@ test: setup  ## the fast tests, on the CPU; ARGS="-k name" picks some
 test-slow: setup  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q --slow -m slow $(ARGS)
 
+test-beam: $(BEAM)/.installed  ## preparation as a Beam job, in .venv-beam (created once)
+	@$(BEAM)/bin/python -m pytest -q tests/data_pipelines/test_beam.py $(ARGS)
+
+# Without constraints.txt: apache-beam needs older protobuf and pyarrow than it pins.
+$(BEAM)/.installed: pyproject.toml
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@echo "installing into $(BEAM): a few minutes, once" >&2
+	@test -x $(BEAM)/bin/pip || $(PYTHON) -m venv $(BEAM)
+	@$(BEAM)/bin/python -m pip --disable-pip-version-check --no-input -qq \
+		install -e ".[beam]" pytest pytest-timeout
+	@touch $@
+
 oracles: setup  ## every separator against closed forms, on the CPU; writes docs/oracles.md
 	@JAX_PLATFORMS=cpu PYTHONPATH=tests $(BIN)/python -m oracles
 
@@ -50,6 +63,6 @@ format: setup  ## mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-clean:  ## remove .venv, caches and build artefacts; results stay
-	@rm -rf .venv build dist .pytest_cache .ruff_cache *.egg-info
+clean:  ## remove environments, caches and build artefacts; results stay
+	@rm -rf .venv $(BEAM) build dist .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,12 +17,12 @@ then be read alone.
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
@@ -88,8 +88,9 @@ class ShardWriter:
         self._tracks: list[TrackEntry] = []
         self._damaged: dict[str, str] = {}
         self._energy = 0.0
-        # Of this process alone: a worker whose parent was killed may still be writing its own.
-        self._temporary = folder / f".shard-{place}.{os.getpid()}.tmp"
+        # Of this writer alone: a worker whose parent was killed may still be writing its own, and
+        # a cluster may run one shard on two machines.
+        self._temporary = folder / f".shard-{place}.{uuid4().hex}.tmp"
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._writer: Any = ArrayRecordWriter(str(self._temporary), _WRITER_OPTIONS)
