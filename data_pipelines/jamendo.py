@@ -22,7 +22,7 @@ cannot be used, also a member of a tar that points out of it, is a track that fa
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_pipelines.corpus import Plan, Source
@@ -142,7 +142,8 @@ def _plans(
 ) -> dict[str, Plan]:
     labels = vocabulary(lists)
     listed = {name for tracks in lists.values() for name in tracks}
-    made = {}
+    made: dict[str, Plan] = {}
+    stranded: list[str] = []
     for name, tracks in lists.items():
         sources: list[Source] = []
         for track in tracks.values():
@@ -158,12 +159,16 @@ def _plans(
             if other not in listed and home == name:
                 sources.append(Unusable(other, reason))
         held = {source.name for source in sources}
-        missing = sorted(
-            t.name for t in tracks.values() if t.part in audio.parts and t.name not in held
-        )
-        if sources or missing:
+        here = (track.name for track in tracks.values() if track.part in audio.parts)
+        missing = tuple(sorted(track for track in here if track not in held))
+        if sources:
             by_name = tuple(sorted(sources, key=lambda source: source.name))
-            made[name] = Plan(name, labels, "track", by_name, arrangement, tuple(missing))
+            made[name] = Plan(name, labels, "track", by_name, arrangement, missing)
+        else:
+            stranded.extend(missing)
+    # A split without tracks is not made; what it lacks is told by one that is.
+    for name in list(made)[:1]:
+        made[name] = replace(made[name], missing=(*made[name].missing, *stranded))
     return made
 
 

@@ -14,6 +14,11 @@ from data_pipelines.tars import Member
 from gmsdi_jax.audio import read
 from gmsdi_jax.errors import InputError
 
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".caf"}
+)
+"""Names that end so, in small letters, are audio that can be read."""
+
 LENGTH_TOLERANCE = (1.0, 0.01)
 """Seconds, and share of the length, by which audio may differ from what a table says.
 

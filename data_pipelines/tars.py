@@ -99,6 +99,11 @@ def index(tar: Path) -> Index:
     return found
 
 
+def printable(name: str) -> str:
+    """A name that stays on its line and can be encoded, whatever characters it has."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+
+
 def _add(found: Index, member: Member, kind: bytes, whole: bool) -> None:
     """Takes a member in, or notes why not."""
     if kind == tarfile.DIRTYPE:
@@ -136,7 +141,7 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, bytes, int, int, bool]]:
         elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
             records = _records(_content(file, start, size))
         elif info.type != tarfile.XGLTYPE:
-            name = _printable(records.get("path") or long_name or info.name)
+            name = printable(records.get("path") or long_name or info.name).removeprefix("./")
             holes = any(key.startswith("GNU.sparse") for key in records)
             kind = tarfile.GNUTYPE_SPARSE if holes else info.type
             # Folders, links and devices have no content, whatever size they claim.
@@ -144,17 +149,11 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, bytes, int, int, bool]]:
             if size < 0:
                 raise ValueError(f"{name} has a negative size")
             whole = start + size <= end
-            yield name, kind, start, size, whole
+            yield name or "(no name)", kind, start, size, whole
             if not whole:
                 raise ValueError(f"it ends inside {name}")
             long_name, records = None, {}
         position = start + -(-size // BLOCK) * BLOCK
-
-
-def _printable(name: str) -> str:
-    """A name that stays on its line, without the ./ that tar puts before names."""
-    shown = (c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
-    return "".join(shown).removeprefix("./")
 
 
 def _block(file: BinaryIO, position: int) -> bytes:

@@ -102,12 +102,14 @@ def open_audio(
     if isinstance(source, str | os.PathLike):
         name, stream = name or str(source), None
         missing = _missing_on_disk(Path(source), name)
+        opened = os.fsencode(source)  # soundfile cannot encode every name that a file may have
     else:
         name, stream = name or str(getattr(source, "name", "audio")), Stream(source)
         missing = _missing_in_stream(source, name)
+        opened = stream
     try:
         # soundfile's stub asks for a whole file object; reading needs read, seek and tell.
-        file = Decoder(stream or source)  # pyright: ignore[reportArgumentType]
+        file = Decoder(opened)  # pyright: ignore[reportArgumentType]
     except (sf.SoundFileError, TypeError) as error:
         check_stream(name, stream)
         raise InputError(

@@ -229,6 +229,13 @@ def test_an_open_file_gives_the_samples_of_its_path(tmp_path, tone, extension):
         assert np.concatenate(list(read_blocks(file, 1000))).shape == expected.shape
 
 
+def test_a_path_whose_name_is_no_text(tmp_path, tone):
+    write(tmp_path / "song.flac", tone(0.1, 22050), 22050)
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.flac"))
+    (tmp_path / "song.flac").rename(path)
+    assert len(read(path)[0]) == 2205
+
+
 class FailingDisk(io.BytesIO):
     """A file whose bytes beyond some place cannot be read."""
 

@@ -12,6 +12,7 @@ from layouts.jamendo import TRACKS, Track
 
 from data_pipelines.jamendo import find_audio, plans
 from data_pipelines.jamendo_lists import read_table
+from data_pipelines.prepare import Cut, prepare
 from data_pipelines.tars import Member
 from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
 
@@ -305,3 +306,16 @@ def test_a_track_in_two_lists_is_refused(own):
     shutil.copy(lists / "autotagging-train.tsv", lists / "autotagging-test.tsv")
     with pytest.raises(InputError, match="00/100 is in train and test"):
         plans(audio, metadata=tables, split="split-0")
+
+
+def test_plans_become_shards_with_their_damage_and_their_gaps_in_the_manifest(own, tmp_path):
+    audio, tables = own
+    tar_01 = audio / "raw_30s_audio-low-01.tar"
+    tar_01.write_bytes(tar_01.read_bytes()[:2500])  # inside the first of two tracks
+    made = plans(audio, metadata=tables)
+    manifest = prepare(made, tmp_path / "out", Cut(chunk=2**14), jobs=1)["train"]
+    assert [track.name for track in manifest.tracks] == ["00/100", "00/1300", "00/200", "97/97"]
+    assert sorted(manifest.damaged) == ["01/101", "raw_30s_audio-low-01.tar"]
+    assert manifest.missing == ("01/201",)
+    assert manifest.arrangement == made["train"].arrangement
+    assert "genre---rock+instrument---piano" in manifest.label_sets

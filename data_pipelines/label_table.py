@@ -1,0 +1,74 @@
+"""Labels as people write them: words, and a table that gives each file its own.
+
+The table is comma-separated text in UTF-8, with or without a byte order mark, whose first line
+names the columns ``file`` and ``labels``; others may stand beside them. A file is a path below the
+folder, with slashes; its labels are words apart by semicolons, or nothing.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from gmsdi_jax.errors import InputError
+
+MAX_BYTES = 2**28
+"""The largest table that is read: some millions of files."""
+
+
+def read_table(path: Path) -> dict[str, tuple[str, ...]]:
+    """The labels of each file in a table of ``file,labels``; other columns are ignored.
+
+    Raises:
+        InputError: it cannot be read, lacks a column, or a row is malformed; the line is named.
+    """
+    rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    labels: dict[str, tuple[str, ...]] = {}
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        if header.count("file") != 1 or header.count("labels") != 1:
+            shown = ",".join(header)[:60]
+            raise ValueError(f"its columns are {shown!r}, not file,labels (apart by commas)")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ValueError(f"{len(row)} columns, not {len(header)}: labels go apart by ;")
+            name = unicodedata.normalize("NFC", row[header.index("file")].strip())
+            name = name.removeprefix("./")
+            if not name or name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"file {name[:60]!r} is no path inside the folder")
+            if name in labels:
+                raise ValueError(f"{name} is there twice")
+            labels[name] = clean(row[header.index("labels")].split(";"))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} line {max(1, rows.line_num)}: {error}") from error
+    return labels
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: split the folder")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the name") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8: save it so") from error
+
+
+def clean(words: Iterable[object]) -> tuple[str, ...]:
+    """Labels without the spaces around them, each once, empty ones left out.
+
+    Raises:
+        ValueError: one is not a word, or does not stay on its line.
+    """
+    labels = []
+    for word in words:
+        if not isinstance(word, str) or not word.strip().isprintable():
+            raise ValueError(f"a label is {str(word)[:40]!r}, not a word")
+        labels.append(word.strip())
+    return tuple(label for label in dict.fromkeys(labels) if label)
