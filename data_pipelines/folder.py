@@ -41,7 +41,7 @@ TABLE = "labels.csv"
 """The table in ``SRC`` that is taken when none is named."""
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
-_UNREAD = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".ape", ".wv", ".alac")
+_UNREAD = (".w64", ".caf", ".au", ".m4a", ".aac", ".wma", ".mp4", ".webm", ".ape", ".wv", ".alac")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def find_tracks(source: Path, labels: Labels = "clap") -> Found:
     seen = {path.resolve() for path in files} if links else set()
     for path in links:
         _follow(found, source, path, labels, seen)
-    found.others.extend(f"{n} files of {kind} cannot be read" for kind, n in sorted(kinds.items()))
+    found.others.extend(f"{n} files of {kind} are not read" for kind, n in sorted(kinds.items()))
     return found
 
 

@@ -15,9 +15,12 @@ from gmsdi_jax.audio import read
 from gmsdi_jax.errors import InputError
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".caf"}
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
 )
-"""Names that end so, in small letters, are audio that can be read."""
+"""Names that end so, in small letters, are audio that is read.
+
+libsndfile reads more (w64, caf), but of those it does not say whether they were cut.
+"""
 
 LENGTH_TOLERANCE = (1.0, 0.01)
 """Seconds, and share of the length, by which audio may differ from what a table says.

@@ -140,10 +140,12 @@ def test_nan_and_infinity_are_located(tmp_path, tone, bad):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.999])
-@pytest.mark.parametrize("format", ["WAV", "RF64"])
-def test_truncated_wav_fails_before_any_sample_is_read(tmp_path, tone, share, format):
-    path = tmp_path / "song.wav"
-    sf.write(path, tone(4.0, 22050), 22050, format=format, subtype="PCM_16")
+@pytest.mark.parametrize("format", ["WAV", "RF64", "AIFF"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_truncated_wav_fails_before_any_sample_is_read(tmp_path, tone, share, format, subtype):
+    path = tmp_path / f"song.{format}"
+    sf.write(path, tone(4.0, 22050), 22050, format=format, subtype=subtype)
+    assert probe(path).frames == 4 * 22050
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(InputError, match=r"truncated: \d\.\d+ s of 4\.000 s"):
         probe(path)

@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_named_or_counted(source):
     assert sorted(found) == ["empty.mp3", "more.tar.gz", "rock/cut.flac", "shard.tar", "text.wav"]
     assert "is compressed" in found["more.tar.gz"]
     assert all(str(source) in reason for reason in found.values())
-    assert "2 files of .m4a cannot be read; 1 files of .wma" in made["train"].arrangement
+    assert "2 files of .m4a are not read; 1 files of .wma" in made["train"].arrangement
 
 
 def test_names_of_any_kind(tmp_path):
@@ -249,7 +249,7 @@ def test_contradictions_are_refused(source, tmp_path):
         plans(tmp_path / "none", labels="clap")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.m4a").touch()
-    with pytest.raises(InputError, match=r"holds no audio \(1 files of \.m4a cannot be read\)"):
+    with pytest.raises(InputError, match=r"holds no audio \(1 files of \.m4a are not read\)"):
         plans(tmp_path / "empty", labels="clap")
 
 
