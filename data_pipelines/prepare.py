@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.corpus import Plan, Source
+from data_pipelines.corpus import Plan, Source, SourceAudio
 from gmsdi_jax.data import (
     MANIFEST,
     Manifest,
@@ -100,16 +100,24 @@ class ShardTask:
         """The report of an earlier run, if there is one and its files are whole."""
         return read_report(self.folder, self.place, self.digest)
 
+    def read(self) -> Iterator[tuple[Source, SourceAudio | InputError]]:
+        """Each track in order: its audio, or in one line why it cannot be read."""
+        for source in self.sources:
+            try:
+                audio = source.read(self.settings.sample_rate)
+                if not audio.stems.shape[1]:
+                    raise InputError(f"{source.name} is empty")
+            except (InputError, OSError) as error:
+                yield source, InputError(" ".join(str(error).split()))
+            else:
+                yield source, audio
+
     def write(self) -> ShardReport:
         """Reads the tracks and writes the shard; those that cannot be read are in the report."""
         with ShardWriter(self.folder, self.place, self.settings, self.digest) as shard:
-            for source in self.sources:
-                try:
-                    audio = source.read(self.settings.sample_rate)
-                    if not audio.stems.shape[1]:
-                        raise InputError(f"{source.name} is empty")
-                except (InputError, OSError) as error:
-                    shard.skip(source.name, " ".join(str(error).split()))
+            for source, audio in self.read():
+                if isinstance(audio, InputError):
+                    shard.skip(source.name, str(audio))
                 else:
                     shard.write(source.name, audio.stems, source.labels, audio.activity)
             return shard.finish()

@@ -9,7 +9,7 @@ from gmsdi_jax.data.evaluation import FixedWindows, fixed_windows
 from gmsdi_jax.data.manifest import MANIFEST, Manifest, Settings, read_manifest
 from gmsdi_jax.data.pipeline import training_batches
 from gmsdi_jax.data.presence import GATE, label_sets, presence
-from gmsdi_jax.data.records import ChunkRecord, cut, decode, encode
+from gmsdi_jax.data.records import ChunkRecord, below_full_scale, cut, decode, encode
 from gmsdi_jax.data.shards import DamagedRecordError, Split, Track, open_split
 from gmsdi_jax.data.windows import WindowConfig
 from gmsdi_jax.data.writer import (
@@ -38,6 +38,7 @@ __all__ = [
     "Track",
     "WholeTrack",
     "WindowConfig",
+    "below_full_scale",
     "cut",
     "decode",
     "encode",

@@ -62,6 +62,12 @@ def safe_gain(stems: Float[np.ndarray, "k t"]) -> float:
     return PEAK / peak if peak > PEAK else 1.0
 
 
+def below_full_scale(stems: Float[np.ndarray, "k t"]) -> tuple[Float[np.ndarray, "k t"], float]:
+    """The stems of a track, scaled as a whole where they would leave full scale, and the gain."""
+    gain = safe_gain(stems)
+    return (stems if gain == 1.0 else stems * np.float32(gain)), gain
+
+
 def cut(
     track: str,
     stems: Float[np.ndarray, "k t"],
@@ -72,7 +78,7 @@ def cut(
 
     Args:
         track: The name of the track.
-        stems: The class stems of the whole track, already below full scale (`safe_gain`), or the
+        stems: The class stems of the whole track, `below_full_scale`, or the
             mixture alone where labels belong to tracks.
         settings: How to cut.
         activity: Levels from elsewhere than the stems, one column per hop; what is missing at the

@@ -40,7 +40,7 @@ from gmsdi_jax.data.manifest import (
     write_json,
 )
 from gmsdi_jax.data.presence import label_sets, presence
-from gmsdi_jax.data.records import cut, encode, safe_gain, to_float
+from gmsdi_jax.data.records import below_full_scale, cut, encode, to_float
 from gmsdi_jax.errors import InputError, OutputError
 
 LEVELS = "levels.npy"
@@ -116,9 +116,7 @@ class ShardWriter:
         activity: Float[np.ndarray, "k frames"] | None = None,
     ) -> None:
         """Appends a track (full scale = 1), scaled as a whole where it would leave full scale."""
-        gain = safe_gain(stems)
-        if gain != 1.0:
-            stems = stems * np.float32(gain)
+        stems, gain = below_full_scale(stems)
         first = len(self._levels)
         with _writing(self.folder):
             for record in cut(name, stems, self.settings, activity):
