@@ -128,8 +128,8 @@ def prepare_with_beam(
 class _WriteShard:
     """Writes the shard of a number; the tasks travel packed.
 
-    As elements of the pipeline, the tags of some thousand shards would be more than Dataflow takes
-    in one request (10 MB); packed together they are a few hundred kilobytes.
+    As elements of the pipeline, the 7000 shards of MTG-Jamendo with their tags would be 41 MB,
+    more than Dataflow takes in one request (10 MB); packed together they are 2 MB.
     """
 
     packed: bytes = field(repr=False)

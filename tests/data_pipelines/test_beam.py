@@ -5,6 +5,7 @@ everywhere.
 """
 
 import hashlib
+import random
 import sys
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from layouts import slakh
 
 from data_pipelines import beam as beam_job
 from data_pipelines import slakh as slakh_plans
-from data_pipelines.beam import pipeline_options, prepare_with_beam
+from data_pipelines.beam import _WriteShard, pipeline_options, prepare_with_beam
 from data_pipelines.corpus import Plan, SourceAudio
-from data_pipelines.prepare import Cut, prepare
+from data_pipelines.mixtures import Mixture
+from data_pipelines.prepare import Cut, prepare, shard_tasks
+from data_pipelines.tars import Member
 from gmsdi_jax.cli import main
 from gmsdi_jax.data import open_split
 from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableError
@@ -177,6 +180,22 @@ def test_out_is_a_whole_path(direct, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="whole path"):
         prepare_with_beam(noise_plan(tmp_path / "log"), Path("out"), CUT, direct)
+
+
+def test_the_tasks_of_all_of_mtg_jamendo_fit_into_one_request():
+    rng = random.Random(0)
+    tags = tuple(f"genre---{rng.getrandbits(40):x}" for _ in range(195))
+    sources = []
+    for _ in range(5561):  # a tenth of it
+        name = f"{rng.randrange(100):02d}/{rng.randrange(1400000)}"
+        tar = Path(f"/mnt/share/data/mtg-jamendo/raw_30s_audio-low-{name[:2]}.tar")
+        place = Member(tar, f"{name}.low.mp3", rng.getrandbits(30), rng.getrandbits(23))
+        sources.append(Mixture(name, tuple(rng.sample(tags, 4)), place, rng.random()))
+    plan = Plan("train", tags, "track", tuple(sources), "")
+    step = _WriteShard.of(shard_tasks(Path("/mnt/share/out/train"), plan, Cut()))
+    assert len(step.packed) < 0.1 * 5e6
+    assert len(step._tasks) == 696
+    assert step._tasks[-1].sources == plan.sources[-1:]
 
 
 @pytest.mark.parametrize(
