@@ -51,11 +51,11 @@ def batch_of(config: TrainConfig, rows: int) -> Batch:
     conditioner, channels = config.model.conditioner, config.model.network.audio_channels  # type: ignore
     audio = jax.ShapeDtypeStruct((rows, config.window, channels), jnp.float32)
     if conditioner.features is None:
-        return Batch(audio, audio, jax.eval_shape(lambda: no_text(rows)))  # type: ignore[arg-type]
+        return Batch(audio, None, jax.eval_shape(lambda: no_text(rows)))  # type: ignore[arg-type]
     tokens, features = conditioner.tokens, conditioner.features  # type: ignore[union-attr]
     embedding = jax.ShapeDtypeStruct((rows, tokens, features), jnp.float32)
     text = Text(embedding, jax.ShapeDtypeStruct((rows, tokens), bool))  # type: ignore[arg-type]
-    return Batch(audio, audio, text)  # type: ignore[arg-type]
+    return Batch(audio, None, text)  # type: ignore[arg-type]
 
 
 def filled(shapes: Any) -> Any:

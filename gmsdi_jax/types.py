@@ -56,13 +56,13 @@ Prompt = Tokens | Text
 class Batch(NamedTuple):
     """What training reads: the audio to recover, what is mixed into it, and the text that names it.
 
-    `interference` is zero in the paper's recipe. Label-disjoint mixing of mixtures puts a second
-    mixture there, none of whose labels is in `prompt`; the network hears the sum and must answer
-    with `audio`.
+    `interference` is None in the paper's recipe, so that no zeros travel. Label-disjoint mixing of
+    mixtures puts a second mixture there, none of whose labels is in `prompt`; the network hears the
+    sum and must answer with `audio`.
     """
 
     audio: Float[Array, "b t c"]
-    interference: Float[Array, "b t c"]
+    interference: Float[Array, "b t c"] | None
     prompt: Prompt
 
 

@@ -46,6 +46,8 @@ COMMANDS = {
     "data minislakh": Command("data.minislakh", "minislakh", "render a synthetic Slakh"),
     "data download": Command("data.download", "download", "fetch Slakh2100 or MTG-Jamendo"),
     "data slakh": Command("data.prepare", "slakh", "prepare Slakh2100 for training"),
+    "data jamendo": Command("data.prepare", "jamendo", "prepare MTG-Jamendo for training"),
+    "data folder": Command("data.prepare", "folder", "prepare your own audio for training"),
     "data embed": Command("data.embed", "embed", "CLAP embeddings of prepared data"),
     "data inspect": Command("data.inspect", "inspect", "what prepared data holds, and is it whole"),
     "convert": Command("convert", "convert", "published weights to a folder for -m or --encoder"),

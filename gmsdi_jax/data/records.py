@@ -25,8 +25,9 @@ from gmsdi_jax.errors import InputError
 MAGIC = b"GMR1"
 PEAK = 0.999
 """Largest magnitude of a stored sample (full scale = 1); louder tracks are scaled as a whole."""
+FULL_SCALE = 32768.0
+"""Of 16 bit samples."""
 _PREFIX = struct.Struct("<4sI")
-_SCALE = 32768.0
 _ALIGNMENT = 8
 
 
@@ -46,12 +47,12 @@ class ChunkRecord(NamedTuple):
 
 def to_int16(audio: Float[np.ndarray, "*t"]) -> Int16[np.ndarray, "*t"]:
     """Audio (full scale = 1) rounded to 16 bits."""
-    return np.clip(np.rint(audio * np.float32(_SCALE)), -32768, 32767).astype("<i2")
+    return np.clip(np.rint(audio * np.float32(FULL_SCALE)), -32768, 32767).astype("<i2")
 
 
 def to_float(samples: Int16[np.ndarray, "*t"]) -> Float[np.ndarray, "*t"]:
     """16 bit samples as float32, full scale = 1."""
-    return samples.astype(np.float32) * np.float32(1 / _SCALE)
+    return samples.astype(np.float32) * np.float32(1 / FULL_SCALE)
 
 
 def safe_gain(stems: Float[np.ndarray, "k t"]) -> float:

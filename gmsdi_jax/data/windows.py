@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gmsdi_jax.data.embeddings import Embeddings, open_embeddings
-from gmsdi_jax.data.records import to_float
+from gmsdi_jax.data.records import FULL_SCALE
 from gmsdi_jax.data.shards import DamagedRecordError, Split
 from gmsdi_jax.errors import ConfigError, InputError
 from gmsdi_jax.types import Batch, Text, Tokens
@@ -170,7 +170,7 @@ class RandomWindows(grain.transforms.RandomMap):
             audio, interference = self._read(target, rng), self._read(partner, rng)
         else:
             audio, present = self._plain(target, rng)
-            interference = np.zeros_like(audio)
+            interference = np.zeros_like(audio) if config.mixing else None
         # Batch names JAX arrays; the host's arrays stand in until they go to the devices.
         host: tuple[Any, ...] = (audio, interference, self._ids, present)
         if self._embeddings:
@@ -268,10 +268,12 @@ class RandomWindows(grain.transforms.RandomMap):
             room = int(self.split.remaining[place.record]) - start - self.window
             start += int(rng.integers(min(room + 1, self._hop)))
         if stems is None:
-            audio = to_float(self.split.window(place.record, start, self.window))
+            audio = self.split.window(place.record, start, self.window).astype(np.float32)
         else:
-            audio = to_float(self.split.stems(place.record, start, self.window)[stems]).sum(0)
-        return (audio * np.float32(factor))[:, None]
+            parts = self.split.stems(place.record, start, self.window)[stems]
+            audio = parts.sum(0, dtype=np.float32)
+        audio *= np.float32(factor / FULL_SCALE)
+        return audio[:, None]
 
 
 class _Damage:

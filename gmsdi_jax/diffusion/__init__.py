@@ -3,7 +3,7 @@
 Nothing here knows of music, text or sources: see `gmsdi_jax.compose` for those.
 """
 
-from gmsdi_jax.diffusion.loss import denoising_loss, loss_weight
+from gmsdi_jax.diffusion.loss import denoising_loss, is_mixed, loss_weight
 from gmsdi_jax.diffusion.precondition import precondition, scalings
 from gmsdi_jax.diffusion.sample import initial_noise, sample
 from gmsdi_jax.diffusion.sigmas import GRIDS, karras, lognormal
@@ -29,6 +29,7 @@ __all__ = [
     "euler_ancestral",
     "heun",
     "initial_noise",
+    "is_mixed",
     "karras",
     "lognormal",
     "loss_weight",

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
-from gmsdi_jax.diffusion import denoising_loss, lognormal
+from gmsdi_jax.diffusion import denoising_loss, is_mixed, lognormal
 from gmsdi_jax.models import perturb
 from gmsdi_jax.types import Batch, Params, Prompt, Text, TrainState
 
@@ -65,7 +65,7 @@ def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransf
     """
 
     def loss(params: Params, batch: Batch, key: Array):
-        mixed = jnp.any(batch.interference != 0, axis=(1, 2))
+        mixed = is_mixed(batch.audio, batch.interference)
         sigma, noise, drop = row_draws(key, config, batch.audio)
         prompt = move_text(key, batch.prompt, getattr(config.model.conditioner, "noise", 0.0))
         text = model.embed(params, drop_text(prompt, drop & ~mixed))

@@ -88,3 +88,14 @@ def test_network_hears_the_sum_and_must_answer_the_audio(rng):
     assert_allclose(loss, np.zeros(4), atol=0)
     assert_allclose(heard[0][0], audio + other + sigma[:, None, None] * noise, rtol=1e-6)
     assert heard[0][1] is ROWS
+
+
+def test_no_interference_is_interference_of_zeros(rng):
+    """The paper's recipe sends none: the same loss, and no cap for mixed rows."""
+    audio, noise, _ = (x.astype(jnp.float32) for x in orthogonal(rng))
+    sigma = jnp.asarray(SIGMA, jnp.float32)
+    losses = [
+        denoising_loss(lambda x, s, t: x, audio, other, ROWS, sigma, noise, SIGMA_DATA)
+        for other in (None, jnp.zeros_like(audio))
+    ]
+    assert_array_equal(*losses)

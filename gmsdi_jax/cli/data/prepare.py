@@ -1,4 +1,4 @@
-"""``gmsdi data slakh``: data sets to shards, all in the same way."""
+"""``gmsdi data slakh``, ``jamendo`` and ``folder``: data sets to shards, all in the same way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from data_pipelines import beam
+from data_pipelines import folder as folder_
+from data_pipelines import jamendo as jamendo_
 from data_pipelines import slakh as slakh_
 from data_pipelines.corpus import Plan
 from data_pipelines.prepare import Advance, Cut, prepare
@@ -65,6 +67,38 @@ class Slakh(_Preparation):
     """What decides whether a class plays: the level of its stem, or the notes of its MIDI files."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Jamendo(_Preparation):
+    """Prepare MTG-Jamendo (raw_30s/audio-low) for training: mono mixtures with their tags.
+
+    SRC holds the tars, or the folders 00 to 99 that they unpack to. A run that was stopped goes on
+    with the first unfinished file. Prints what each split holds.
+    """
+
+    metadata: Path | None = None
+    """Folder of the data set's TSV files; by default they are looked for in SRC."""
+    split: Literal["paper", "split-0", "split-1", "split-2", "split-3", "split-4"] = "paper"
+    """The paper's: parts 00-97 train, 98-99 validation, with the same artists in both. split-0 to
+    split-4 are the official ones, in which no artist is twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(_Preparation):
+    """Prepare a folder of audio files, or of WebDataset tars, for training.
+
+    A run that was stopped goes on with the first unfinished file. Prints what each split holds.
+    """
+
+    labels: folder_.Labels
+    """Where labels come from: a table, the names of the folders, or nowhere (for models that are
+    conditioned on a CLAP embedding of the audio)."""
+    csv: Path | None = None
+    """The table for --labels csv, with columns file and labels (separated by ;); by default
+    labels.csv in SRC."""
+    shares: tuple[float, float, float] = (90.0, 10.0, 0.0)
+    """Of files for train, validation and test, chosen by a hash of their names."""
+
+
 def slakh(arguments: Sequence[str], console: Console) -> int:
     """Runs ``data slakh`` and returns its exit code, 3 if tracks were damaged or are missing."""
     options = parse(Slakh, "data slakh", arguments)
@@ -75,6 +109,25 @@ def slakh(arguments: Sequence[str], console: Console) -> int:
         labels=options.labels,
         hop=options.cut.hop,
     )
+    return _prepare(plans, options, console)
+
+
+def jamendo(arguments: Sequence[str], console: Console) -> int:
+    """Runs ``data jamendo`` and returns its exit code, as above."""
+    options = parse(Jamendo, "data jamendo", arguments)
+    plans = jamendo_.plans(options.source, metadata=options.metadata, split=options.split)
+    return _prepare(plans, options, console)
+
+
+def folder(arguments: Sequence[str], console: Console) -> int:
+    """Runs ``data folder`` and returns its exit code, as above."""
+    options = parse(Folder, "data folder", arguments)
+    if min(options.shares) < 0 or not sum(options.shares):
+        raise ConfigError(f"shares must be positive, not {options.shares}")
+    total = sum(options.shares)
+    names = ("train", "validation", "test")
+    shares = {n: s / total for n, s in zip(names, options.shares, strict=True) if s}
+    plans = folder_.plans(options.source, labels=options.labels, csv=options.csv, shares=shares)
     return _prepare(plans, options, console)
 
 
