@@ -230,13 +230,17 @@ class WholeTrack(NamedTuple):
 
 
 def write_split(
-    folder: Path, settings: Settings, tracks: Iterable[WholeTrack], tracks_per_shard: int = 8
+    folder: Path | str,
+    settings: Settings,
+    tracks: Iterable[WholeTrack],
+    tracks_per_shard: int = 8,
 ) -> Manifest:
     """Writes tracks that are in memory as a complete split.
 
     Raises:
         OutputError: A split is complete there already, or the folder cannot be written.
     """
+    folder = Path(folder)
     if (folder / MANIFEST).exists():
         raise OutputError(f"{folder} holds a complete split: delete it or choose another")
     everything = list(tracks)
