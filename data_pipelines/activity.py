@@ -11,8 +11,22 @@ from pathlib import Path
 import mido
 import numpy as np
 from jaxtyping import Float
+from mido.midifiles.meta import KeySignatureError
 
+from data_pipelines.corpus import MAX_SECONDS
+from data_pipelines.text_files import open_regular
 from gmsdi_jax.errors import InputError
+
+# What mido raises of bytes that are no MIDI.
+_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    KeySignatureError,
+)
 
 
 def note_activity(
@@ -46,7 +60,7 @@ def notes(path: Path) -> list[tuple[float, float]]:
     sounding: dict[tuple[int, int], list[float]] = {}
     now = 0.0
     try:
-        for message in mido.MidiFile(str(path)):
+        for message in _load(path):
             now += message.time
             if message.type not in ("note_on", "note_off"):
                 continue
@@ -55,7 +69,22 @@ def notes(path: Path) -> list[tuple[float, float]]:
                 starts.append(now)
             elif starts:
                 found.append((starts.pop(0), now))
-    except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is no MIDI file that can be read: {reason}") from error
+        if now > MAX_SECONDS:
+            raise ValueError(f"it lasts {now / 3600:.3g} hours")
+    except _ERRORS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        message = f"{path} is no MIDI file that can be read ({reason}): download it again"
+        raise InputError(message) from error
     return sorted(found + [(start, now) for starts in sounding.values() for start in starts])
+
+
+def _load(path: Path) -> mido.MidiFile:
+    """The file, whose header counts its tracks and gives a time to its ticks."""
+    with open_regular(path) as file:
+        midi = mido.MidiFile(file=file)
+        rest = file.read(4)
+    if midi.ticks_per_beat <= 0:
+        raise ValueError("its time is not counted in beats")
+    if midi.type not in (0, 1) or not midi.tracks or rest == b"MTrk":
+        raise ValueError(f"type {midi.type} with {len(midi.tracks)} tracks, and more may follow")
+    return midi

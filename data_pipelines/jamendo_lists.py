@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_pipelines.text_files import read_text
 from gmsdi_jax.errors import InputError, UnavailableError
 
 HEADER = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
@@ -132,17 +133,9 @@ def _tables(folder: Path, names: Sequence[str]) -> Path:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"{path} is larger than any table of MTG-Jamendo: download it again")
-        return data.decode("utf-8-sig")
+        return read_text(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise UnavailableError(f"{path} is missing: {_ADVICE}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8: download it again") from error
 
 
 def _track(row: Sequence[str]) -> Listed:

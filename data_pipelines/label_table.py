@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from data_pipelines.text_files import read_text
 from gmsdi_jax.errors import InputError
 
 MAX_BYTES = 2**28
@@ -40,7 +41,7 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
             if not name or name.startswith("/") or ".." in name.split("/"):
                 raise ValueError(f"file {name[:60]!r} is no path inside the folder")
             if name in labels:
-                raise ValueError(f"{name} is there twice")
+                raise ValueError(f"{name[:100]} is there twice")
             labels[name] = clean(row[header.index("labels")].split(";"))
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} line {max(1, rows.line_num)}: {error}") from error
@@ -49,15 +50,9 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: split the folder")
-        return data.decode("utf-8-sig")
-    except OSError as error:
+        return read_text(path, MAX_BYTES)
+    except FileNotFoundError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the name") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8: save it so") from error
 
 
 def clean(words: Iterable[object]) -> tuple[str, ...]:

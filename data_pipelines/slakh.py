@@ -18,18 +18,20 @@ put into splits either as the folders say, or by one of the official lists
 in more than one split; ``redux`` leaves such tracks out and is the honest one.
 """
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import yaml
 from jaxtyping import Float
 
 from data_pipelines.activity import note_activity
 from data_pipelines.arrangements import matching_arrangement, official_tracks
 from data_pipelines.corpus import MAX_SECONDS, Plan, SourceAudio
+from data_pipelines.slakh_metadata import stem_entries
 from gmsdi_jax.audio import read
 from gmsdi_jax.errors import ConfigError, InputError
 
@@ -39,7 +41,8 @@ Arrangement = Literal["folders", "original", "redux", "split2"]
 Labels = Literal["levels", "notes"]
 _FOLDERS = (*SPLITS, "omitted")
 _AUDIO_SUFFIXES = (".flac", ".wav")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_AGAIN = "download the track again"
+_TRACK = re.compile(r"Track\d+")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class SlakhTrack:
         if self.hop is None:
             return SourceAudio(stems)
         frames = -(-stems.shape[1] // self.hop)
-        files = class_files(self.folder, "MIDI", (".mid",))
+        files = class_files(self.folder, midi=True)
         seconds = self.hop / sample_rate
         active = [note_activity(files.get(name, ()), frames, seconds) for name in CLASSES]
         return SourceAudio(stems, np.stack(active))
@@ -127,29 +130,34 @@ def plans(
     return made
 
 
-def class_files(
-    folder: Path, inside: str = "stems", suffixes: tuple[str, ...] = _AUDIO_SUFFIXES
-) -> dict[str, list[Path]]:
-    """The files of each class that has any, in either layout: audio, or ``MIDI`` in Slakh's own.
+def class_files(folder: Path, *, midi: bool = False) -> dict[str, list[Path]]:
+    """The files of each class that has any, in either layout: audio, or notes in Slakh's own.
+
+    A stem whose metadata says that it was rendered and that has no file is lost, and so are the
+    notes of a stem that has audio.
 
     Raises:
-        InputError: The metadata is damaged, or there is no file of any class.
+        InputError: The metadata is damaged, a file is lost, or there is none of any class.
     """
-    metadata = folder / "metadata.yaml"
     files: dict[str, list[Path]] = {name: [] for name in CLASSES}
-    if metadata.exists():
-        for stem, entry in sorted(_stems(metadata).items()):
-            name = "Drums" if entry.get("is_drum") else entry.get("inst_class")
-            if name in files:
-                paths = (folder / inside / f"{stem}{suffix}" for suffix in suffixes)
-                files[name].extend([path for path in paths if path.exists()][:1])
-    else:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder, but a file or a link to nothing: remove it")
+    if os.path.lexists(metadata := folder / "metadata.yaml"):
+        for stem in stem_entries(metadata):
+            if stem.inst_class in files:
+                audio = _first(folder / "stems" / stem.key, _AUDIO_SUFFIXES)
+                if audio is None and stem.rendered:
+                    raise InputError(f"{folder}: the audio of stem {stem.key} is lost, {_AGAIN}")
+                notes = _first(folder / "MIDI" / stem.key, (".mid",)) if midi else None
+                if midi and notes is None and audio is not None:
+                    raise InputError(f"{folder}: the notes of stem {stem.key} are lost, {_AGAIN}")
+                files[stem.inst_class].extend(filter(None, [notes if midi else audio]))
+    elif not midi:
         for name in CLASSES:
-            paths = (folder / f"{name.lower()}{suffix}" for suffix in suffixes)
-            files[name].extend([path for path in paths if path.exists()][:1])
+            files[name].extend(filter(None, [_first(folder / name.lower(), _AUDIO_SUFFIXES)]))
     found = {name: paths for name, paths in files.items() if paths}
     if not found:
-        kind = "MIDI" if ".mid" in suffixes else "audio"
+        kind = "MIDI" if midi else "audio"
         raise InputError(f"{folder}: no {kind} of {', '.join(CLASSES)} in Slakh's or MSDM's layout")
     return found
 
@@ -184,21 +192,10 @@ def class_stems(folder: Path, sample_rate: int) -> Float[np.ndarray, "k t"]:
     return stems
 
 
-def _stems(metadata: Path) -> dict[str, dict]:
-    """The ``stems`` of a ``metadata.yaml``; a name that is no plain file name is refused."""
-    try:
-        stems = yaml.load(metadata.read_text(encoding="utf-8"), Loader=_Loader)["stems"]
-        if not all(isinstance(entry, dict) for entry in stems.values()):
-            raise ValueError("a stem is not a mapping")
-        wrong = [stem for stem in stems if not isinstance(stem, str) or not stem.isalnum()]
-        if wrong:
-            raise ValueError(f"a stem is called {wrong[0]!r}")
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{metadata} is not Slakh metadata: {reason}") from error
-    except RecursionError as error:
-        raise InputError(f"{metadata} is not Slakh metadata: nested too deep") from error
-    return stems
+def _first(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """The first file of this name and any of the endings; also a link to nothing, which fails."""
+    paths = (stem.with_name(stem.name + suffix) for suffix in suffixes)
+    return next((path for path in paths if os.path.lexists(path)), None)
 
 
 _Chosen = tuple[dict[str, list[Path]], dict[str, tuple[str, ...]], str]
@@ -230,5 +227,9 @@ def _by_list(found: dict[str, list[Path]], splits: Sequence[str], arrangement: s
 
 
 def _tracks(folder: Path) -> list[Path]:
-    """The track folders in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    """The track folders in a folder, by name, and what stands in the place of one."""
+
+    def wanted(path: Path) -> bool:
+        return path.is_dir() or not path.exists() or bool(_TRACK.fullmatch(path.name))
+
+    return sorted(path for path in folder.iterdir() if path.name[0] != "." and wanted(path))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from data_pipelines.text_files import open_regular
 from gmsdi_jax.errors import InputError
 
 BLOCK = 512
@@ -88,7 +89,7 @@ def index(tar: Path) -> Index:
     """
     found = Index()
     try:
-        with tar.open("rb") as file:
+        with open_regular(tar) as file:
             try:
                 for name, kind, offset, size, whole in _members(file):
                     _add(found, Member(tar, name, offset, size), kind, whole)
