@@ -15,6 +15,7 @@ The state of the iterator is the plain dict ``{"next_index": n}``: ``get_state()
 global batches and is therefore the same number on every process, whatever their number.
 """
 
+import os
 from collections.abc import Callable
 
 import grain
@@ -24,7 +25,9 @@ from gmsdi_jax.data.windows import RandomWindows, WindowConfig
 from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.types import Batch
 
-_READ = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+# Reading mostly waits for memory and disk: more threads than cores do not help, many batches ahead
+# only fill the memory.
+_READ = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=4)
 
 
 def training_batches(
