@@ -125,6 +125,7 @@ def open_embeddings(split: Split, name: str) -> Embeddings:
     advice = f"run gmsdi data embed {split.folder.parent}"
     try:
         values = json.loads((folder / MANIFEST).read_text())
+        window, encoder = values["window"], values["encoder"]
         parts = []
         for number, report in enumerate(values["parts"]):
             path = _part(folder, number, len(values["parts"]))
@@ -134,12 +135,17 @@ def open_embeddings(split: Split, name: str) -> Embeddings:
         lengths = [shard.records for shard in split.manifest.shards]
         if [len(part) for part in parts] != lengths:
             raise InputError(f"{folder} belongs to other shards: delete it and {advice}")
+        if not isinstance(window, int) or not isinstance(encoder, str):
+            raise ValueError(f"window {str(window)[:20]} of encoder {str(encoder)[:20]}")
+        if len({part.shape[1] for part in parts} - {0}) > 1:
+            raise ValueError("vectors of several lengths")
     except FileNotFoundError as error:
         raise UnavailableError(f"{folder} is not complete: {advice} --name {name}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder} is damaged ({error}): delete it and {advice}") from error
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{folder} is damaged ({reason}): delete it and {advice}") from error
     ends = tuple(np.cumsum(lengths).tolist())
-    return Embeddings(folder, values["window"], values["encoder"], tuple(parts), ends)
+    return Embeddings(folder, window, encoder, tuple(parts), ends)
 
 
 def _embedded(

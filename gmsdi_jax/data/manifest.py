@@ -7,9 +7,10 @@ go unnoticed, and every track with its place, length, gain and labels.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gmsdi_jax.data.presence import GATE
 from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
@@ -17,6 +18,7 @@ from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
 MANIFEST = "manifest.json"
 FORMAT = 2
 ADVICE = "prepare it again with gmsdi data"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,12 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: It is damaged, or of another version of this library.
     """
     path = folder / MANIFEST
+    if not path.is_file():
+        message = f"{path} is missing, the split is not prepared: run gmsdi data slakh SRC OUT"
+        raise UnavailableError(f"{message} (or jamendo, folder)")
     try:
         fields = json.loads(path.read_text())
-    except FileNotFoundError:
-        message = f"{path} is missing, the split is not prepared: run gmsdi data slakh SRC OUT"
-        raise UnavailableError(f"{message} (or jamendo, folder)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): delete the folder and {ADVICE}") from error
     if not isinstance(fields, dict) or fields.get("format") not in range(1, FORMAT + 1):
         raise InputError(f"{path} is not of format {FORMAT}: delete the folder and {ADVICE}")
@@ -166,14 +168,14 @@ def shards_from_json(values: Any) -> tuple[Shard, ...]:
     """Shards from plain values; a name that is no file of the folder itself is refused.
 
     Raises:
-        ValueError: a name leads elsewhere, or a number is none.
+        ValueError: a name leads elsewhere or stands there twice, or a number is none.
     """
-    shards = tuple(Shard(**value) for value in values)
+    shards = tuple(checked(Shard(**value)) for value in values)
     for shard in shards:
-        if Path(shard.file).name != shard.file or shard.file.startswith("..") or not shard.file:
-            raise ValueError(f"{shard.file!r} is no file of this folder")
-        if not _count(shard.records):
-            raise ValueError(f"{shard.file} has {shard.records!r} records")
+        if not _is_name(shard.file):
+            raise ValueError(f"{shard.file[:60]!r} is no file of this folder")
+    if len({shard.file for shard in shards}) < len(shards):
+        raise ValueError("a file is named twice")
     return shards
 
 
@@ -184,34 +186,88 @@ def tracks_from_json(values: Any) -> tuple[TrackEntry, ...]:
         ValueError: a number is none.
     """
     tracks = tuple(
-        TrackEntry(**{**value, "labels": tuple(value.get("labels", ()))}) for value in values
+        checked(TrackEntry(**{**value, "labels": tuple(value.get("labels", ()))}))
+        for value in values
     )
     for track in tracks:
-        if not (_count(track.first) and _count(track.length) and track.length):
-            raise ValueError(f"track {track.name!r} has no place")
+        if not track.length:
+            raise ValueError(f"track {track.name[:60]!r} has no place")
     return tracks
+
+
+def checked(made: _T) -> _T:
+    """A dataclass that was made of plain values, given back if these have the types of its fields.
+
+    Raises:
+        ValueError: one has not, or a number is negative, infinite or none.
+    """
+    for field in dataclasses.fields(made):  # type: ignore[arg-type]
+        value = getattr(made, field.name)
+        if not _FITS.get(field.type, lambda value: True)(value):
+            raise ValueError(f"{field.name} is {str(value)[:60]!r}")
+    return made
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
     settings = fields["settings"]
-    settings = Settings(**{**settings, "labels": tuple(settings["labels"])})
+    settings = checked(Settings(**{**settings, "labels": tuple(settings["labels"])}))
     tracks = tracks_from_json(fields["tracks"])
-    manifest = Manifest(
-        **{
-            **fields,
-            "settings": settings,
-            "shards": shards_from_json(fields["shards"]),
-            "levels": shards_from_json([fields["levels"]])[0],
-            "tracks": tracks,
-            "missing": tuple(fields.get("missing", ())),
-        }
+    manifest = checked(
+        Manifest(
+            **{
+                **fields,
+                "settings": settings,
+                "shards": shards_from_json(fields["shards"]),
+                "levels": shards_from_json([fields["levels"]])[0],
+                "tracks": tracks,
+                "missing": tuple(fields.get("missing", ())),
+            }
+        )
     )
-    held = sum(shard.records for shard in manifest.shards)
-    counted = sum(-(-track.length // settings.chunk) for track in tracks)
-    if not held == counted == manifest.records or not held:
-        raise ValueError(f"{manifest.records} records, {held} in shards, {counted} of tracks")
+    if not _is_name(manifest.split):
+        raise ValueError(f"{manifest.split[:60]!r} is no name of a split")
+    _check_places(manifest)
     return manifest
 
 
-def _count(number: Any) -> bool:
-    return isinstance(number, int) and number >= 0
+def _check_places(manifest: Manifest) -> None:
+    """Refuses tracks that do not follow one another through all records, or have other labels."""
+    known, counted = set(manifest.settings.labels), 0
+    for track in manifest.tracks:
+        if track.first != counted:
+            raise ValueError(f"track {track.name[:60]!r} begins at {track.first}, not {counted}")
+        if not known.issuperset(track.labels):
+            raise ValueError(f"track {track.name[:60]!r} has labels that are not among the others")
+        counted += -(-track.length // manifest.settings.chunk)
+    held = sum(shard.records for shard in manifest.shards)
+    if not held == counted == manifest.records == manifest.levels.records or not held:
+        raise ValueError(f"{manifest.records} records, {held} in shards, {counted} of tracks")
+
+
+def _is_name(text: str) -> bool:
+    """Whether it names something in the folder itself."""
+    return Path(text).name == text != "" and text.isprintable() and not text.startswith("..")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, float) and math.isfinite(value) and value >= 0) or _is_count(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FITS: dict[Any, Any] = {
+    str: _is_text,
+    int: _is_count,
+    float: _is_number,
+    bool: lambda value: isinstance(value, bool),
+    tuple[str, ...]: lambda value: all(map(_is_text, value)),
+    dict[str, int]: lambda value: all(map(_is_count, value.values())),
+    dict[str, str]: lambda value: all(map(_is_text, value.values())),
+}
+"""What values of a field must be, by its type."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ from gmsdi_jax.data.presence import presence
 from gmsdi_jax.data.records import ChunkRecord, decode, to_float
 from gmsdi_jax.data.writer import READER_OPTIONS, names_to_mask, sha256, track_levels
 from gmsdi_jax.errors import InputError, UnavailableError
+
+# What numpy lets through of a header of an array that is no longer one.
+_HEADER_ERRORS = (TypeError, SyntaxError, TokenError, ArithmeticError, RecursionError, MemoryError)
 
 
 class DamagedRecordError(InputError):
@@ -73,11 +77,24 @@ class Split:
             raise IndexError(f"{self.folder} has records 0 to {len(self) - 1}, not {number}")
         shard = self.manifest.shards[place]
         try:
-            return decode(self.readers[place].read([number - ends[place] + shard.records])[0])
+            record = decode(self.readers[place].read([number - ends[place] + shard.records])[0])
+            self._check(record, number)
+            return record
         except (RuntimeError, InputError) as error:
             path = self.folder / shard.file
             message = f"{path} is damaged at record {number}: delete the split and {ADVICE}"
             raise DamagedRecordError(message) from error
+
+    def _check(self, record: ChunkRecord, number: int) -> None:
+        """Refuses a record of another place, such as of files whose names were exchanged."""
+        settings, track = self.manifest.settings, self.manifest.tracks[self.track_of[number]]
+        place = (track.name, number - track.first)
+        if (record.track, record.index) != place or len(record.mixture) != settings.chunk:
+            raise InputError(f"it is record {record.index} of {record.track}")
+        if (record.stems is not None) != settings.stems:
+            raise InputError("it has stems, or none, other than the manifest says")
+        if not np.array_equal(record.levels, self.levels[number]):
+            raise InputError(f"its levels are not those of {self.manifest.levels.file}")
 
     def window(self, record: int, start: int, length: int) -> Int16[np.ndarray, " t"]:
         """``length`` samples of the mixture from sample ``start`` of a record on.
@@ -155,7 +172,9 @@ class Split:
             yield Track(entry.name, to_float(mixture)[:, None], stems, levels)
 
     def damage(self) -> Iterator[str]:
-        """One line per file whose checksum is wrong, and per record in it that cannot be read.
+        """One line per file whose checksum is wrong, with the records in it that cannot be read.
+
+        Files of records that the manifest does not name are named as well.
 
         It reads everything.
         """
@@ -168,6 +187,10 @@ class Split:
                 where = "" if shard is self.manifest.levels else f", {records} unreadable"
                 yield f"{path} is damaged (checksum{where}): delete the split and {ADVICE}"
             first += shard.records
+        known = {shard.file for shard in self.manifest.shards}
+        for path in sorted(self.folder.glob("*.array_record")):
+            if path.name not in known:
+                yield f"{path} does not belong to the split: remove it"
 
     def _readable(self, number: int) -> bool:
         try:
@@ -191,7 +214,7 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
     manifest = read_manifest(folder)
     for shard in (*manifest.shards, manifest.levels):
         path = folder / shard.file
-        if not path.exists():
+        if not path.is_file():
             raise UnavailableError(f"{path} is missing: delete the split and {ADVICE}")
         if verify and sha256(path) != shard.sha256:
             raise InputError(f"{path} is damaged (checksum): delete the split and {ADVICE}")
@@ -201,8 +224,9 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
     path = folder / manifest.levels.file
     try:
         levels = np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError, EOFError) as error:
-        message = f"{path} is damaged ({error}): delete the split and {ADVICE}"
+    except (OSError, ValueError, EOFError, *_HEADER_ERRORS) as error:
+        reason = " ".join(str(error).split())[:100]
+        message = f"{path} is damaged ({reason}): delete the split and {ADVICE}"
         raise InputError(message) from error
     if levels.shape != expected or levels.dtype != np.float32:
         found = f"{levels.dtype} {levels.shape}, not float32 {expected}"

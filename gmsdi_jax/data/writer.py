@@ -35,6 +35,7 @@ from gmsdi_jax.data.manifest import (
     Settings,
     Shard,
     TrackEntry,
+    checked,
     shards_from_json,
     tracks_from_json,
     write_json,
@@ -168,11 +169,12 @@ def read_report(folder: Path, place: Place, plan: str = "") -> ShardReport | Non
         values = json.loads(_report(folder, place).read_text())
         shard, levels = shards_from_json([values["shard"], values["levels"]])
         tracks = tracks_from_json(values["tracks"])
-        report = ShardReport(**{**values, "shard": shard, "levels": levels, "tracks": tracks})
+        made = ShardReport(**{**values, "shard": shard, "levels": levels, "tracks": tracks})
+        report = checked(made)
         whole = report.plan == plan and all(
             sha256(folder / part.file) == part.sha256 for part in (shard, levels)
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return report if whole else None
 
