@@ -35,7 +35,7 @@ from gmsdi_jax.data import (
     read_manifest,
     read_report,
 )
-from gmsdi_jax.errors import ConfigError, InputError, OutputError
+from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableError
 
 _ORPHAN_SECONDS = 0.2
 
@@ -149,12 +149,18 @@ def prepare(
         OutputError: ``out`` cannot be written, or another process prepares there.
     """
     done = {name: finished(out / name, plan, cut) for name, plan in plans.items()}
+    failures: list[InputError] = []
     with locked(out):
         for name, plan in plans.items():
             if done[name] is None:
-                tasks = shard_tasks(out / name, plan, cut)
-                reports = _written(tasks, name, jobs or os.cpu_count() or 1, on_progress)
-                done[name] = join(out / name, plan, cut, reports)
+                try:
+                    tasks = shard_tasks(out / name, plan, cut)
+                    reports = _written(tasks, name, jobs or os.cpu_count() or 1, on_progress)
+                    done[name] = join(out / name, plan, cut, reports)
+                except InputError as error:  # the other splits can be made all the same
+                    failures.append(error)
+    if failures:
+        raise InputError("; ".join(map(str, failures)))
     return {name: manifest for name, manifest in done.items() if manifest is not None}
 
 
@@ -186,10 +192,15 @@ def finished(folder: Path, plan: Plan, cut: Cut) -> Manifest | None:
 
     Raises:
         ConfigError: it was made of other tracks or with other settings.
+        InputError: its manifest is damaged.
+        UnavailableError: a file of it is gone.
     """
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         return None
     manifest = read_manifest(folder)
+    for shard in (*manifest.shards, manifest.levels):
+        if not (folder / shard.file).is_file():
+            raise UnavailableError(f"{folder / shard.file} is missing: delete {folder}, run again")
     old, new = vars(manifest.settings), vars(cut.settings(plan))
     changed = [f"{key} {old[key]}, now {new[key]}" for key in new if old[key] != new[key]]
     advice = "choose another folder or delete this one"

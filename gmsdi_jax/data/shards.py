@@ -12,6 +12,8 @@ Records are of one length, windows of any: a window is read from as many neighbo
 track as it touches.
 """
 
+import os
+import resource
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from gmsdi_jax.errors import InputError, UnavailableError
 
 # What numpy lets through of a header of an array that is no longer one.
 _HEADER_ERRORS = (TypeError, SyntaxError, TokenError, ArithmeticError, RecursionError, MemoryError)
+_SPARE_FILES = 256  # for all else that a program opens
 
 
 class DamagedRecordError(InputError):
@@ -207,7 +210,8 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
         verify: Also compare the checksum of every file, which reads all of them.
 
     Raises:
-        UnavailableError: The split was not prepared, or a file of it is missing.
+        UnavailableError: The split was not prepared, a file of it is missing, or it has more files
+            than may be open.
         InputError: A file is damaged.
     """
     folder = Path(folder)
@@ -218,6 +222,7 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
             raise UnavailableError(f"{path} is missing: delete the split and {ADVICE}")
         if verify and sha256(path) != shard.sha256:
             raise InputError(f"{path} is damaged (checksum): delete the split and {ADVICE}")
+    _allow_open_files(folder, len(manifest.shards))
     readers = tuple(_open_shard(folder, shard) for shard in manifest.shards)
     settings = manifest.settings
     expected = (manifest.records, settings.rows, settings.chunk // settings.hop)
@@ -232,6 +237,24 @@ def open_split(folder: Path | str, *, verify: bool = False) -> Split:
         found = f"{levels.dtype} {levels.shape}, not float32 {expected}"
         raise InputError(f"{path} holds {found}: delete the split and {ADVICE}")
     return Split(folder, manifest, levels, readers)
+
+
+def _allow_open_files(folder: Path, count: int) -> None:
+    """Sees to it that so many more files may be open.
+
+    1024, a usual limit, is less than a large data set has, and a reader that may not open its file
+    takes it for an empty one.
+
+    Raises:
+        UnavailableError: This machine allows less.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = len(os.listdir("/dev/fd")) + count + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < need:
+        if hard != resource.RLIM_INFINITY and hard < need:
+            message = f"{folder} has {count} files, more than may be open here"
+            raise UnavailableError(f"{message}: run ulimit -n {need}, or ask for that limit")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
 def _open_shard(folder: Path, shard: Shard) -> Any:

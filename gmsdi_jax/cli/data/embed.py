@@ -8,11 +8,12 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
+from gmsdi_jax.cli.data.splits import splits_in
 from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.console import Console
-from gmsdi_jax.data import MANIFEST, open_split, write_embeddings
+from gmsdi_jax.data import open_split, write_embeddings
 from gmsdi_jax.encoders import ClapEncoder
-from gmsdi_jax.errors import UnavailableError
+from gmsdi_jax.errors import GMSDIError, InputError, UnavailableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,30 +39,40 @@ class EmbedOptions:
 
 
 def embed(arguments: Sequence[str], console: Console) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code, 3 or 4 if a split is damaged or not whole."""
     options = parse(EmbedOptions, "data embed", arguments)
     console.quiet = options.quiet
-    places = [options.folder, *sorted(path for path in options.folder.glob("*") if path.is_dir())]
-    prepared = [place for place in places if (place / MANIFEST).exists()]
+    prepared = splits_in(options.folder)
     if not prepared:
         message = f"{options.folder} holds no prepared data: run gmsdi data jamendo SRC OUT"
         raise UnavailableError(message)
     encoder = ClapEncoder.from_folder(options.encoder)
+    failures: list[GMSDIError] = []
     for place in prepared:
-        split = open_split(place)
-        rate = split.manifest.settings.sample_rate
-        with console.progress(f"embed {place.name}", "records") as advance:
-            complete = write_embeddings(
-                split,
-                options.name,
-                options.window,
-                encoder.digest,
-                lambda audio, rate=rate: np.asarray(encoder.audio(audio, rate).embedding)[:, 0],
-                share=options.share,
-                on_progress=lambda done, total, advance=advance: advance(done, total, ""),
-            )
-        if complete:
-            print(place / "embeddings" / options.name, flush=True)
-        else:
-            console.say(f"{place.name}: other shares are still to be made")
-    return 0
+        try:
+            _embed_split(place, options, encoder, console)
+        except (InputError, UnavailableError) as error:
+            console.error(error)
+            failures.append(error)
+    return max((error.exit_code for error in failures), default=0)
+
+
+def _embed_split(
+    place: Path, options: EmbedOptions, encoder: ClapEncoder, console: Console
+) -> None:
+    split = open_split(place)
+    rate = split.manifest.settings.sample_rate
+    with console.progress(f"embed {place.name}", "records") as advance:
+        complete = write_embeddings(
+            split,
+            options.name,
+            options.window,
+            encoder.digest,
+            lambda audio: np.asarray(encoder.audio(audio, rate).embedding)[:, 0],
+            share=options.share,
+            on_progress=lambda done, total: advance(done, total, ""),
+        )
+    if complete:
+        print(place / "embeddings" / options.name, flush=True)
+    else:
+        console.say(f"{place.name}: other shares are still to be made")

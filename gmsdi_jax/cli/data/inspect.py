@@ -8,9 +8,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from gmsdi_jax.cli.data.describe import describe, draw
+from gmsdi_jax.cli.data.splits import splits_in
 from gmsdi_jax.cli.options import parse
 from gmsdi_jax.console import Console
-from gmsdi_jax.data import MANIFEST, open_split
+from gmsdi_jax.data import open_split
 from gmsdi_jax.errors import GMSDIError, InputError, UnavailableError
 
 
@@ -29,8 +30,7 @@ class Inspect:
 def inspect(arguments: Sequence[str], console: Console) -> int:
     """Runs the command and returns its exit code, 3 if anything is damaged."""
     options = parse(Inspect, "data inspect", arguments)
-    places = [options.folder, *sorted(path for path in options.folder.glob("*") if path.is_dir())]
-    prepared = [place for place in places if (place / MANIFEST).exists()]
+    prepared = splits_in(options.folder)
     if not prepared:
         raise UnavailableError(
             f"{options.folder} holds no prepared data: run gmsdi data slakh SRC OUT"

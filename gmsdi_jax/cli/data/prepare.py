@@ -133,13 +133,20 @@ def folder(arguments: Sequence[str], console: Console) -> int:
 
 def _prepare(plans: Mapping[str, Plan], options: _Preparation, console: Console) -> int:
     console.quiet = options.quiet
+    told: set[tuple[str, str]] = set()
+
+    def tell(split: str, skipped: Mapping[str, str]) -> None:
+        for track, reason in skipped.items():
+            if (split, track) not in told:
+                console.error(InputError(f"skipped {track}: {reason}"))
+            told.add((split, track))
+
     try:
         with console.progress("prepare", "tracks") as advance:
 
             def show(step: Advance) -> None:
                 advance(step.done, step.total, step.split)
-                for track, reason in step.skipped.items():
-                    console.error(InputError(f"skipped {track}: {reason}"))
+                tell(step.split, step.skipped)
 
             if options.runner == "local":
                 manifests = prepare(
@@ -155,6 +162,7 @@ def _prepare(plans: Mapping[str, Plan], options: _Preparation, console: Console)
         raise
     for manifest in manifests.values():
         print(describe(manifest), flush=True)
+        tell(manifest.split, manifest.damaged)  # by an earlier run
         if manifest.missing:
             named = ", ".join(manifest.missing[:_NAMED])
             more = ", ..." if len(manifest.missing) > _NAMED else ""
