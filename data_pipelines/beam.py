@@ -39,7 +39,7 @@ from typing import Any, Literal
 from data_pipelines.corpus import Plan
 from data_pipelines.prepare import Advance, Cut, ShardTask, finished, join, locked, shard_tasks
 from gmsdi_jax.data import Manifest, ShardReport
-from gmsdi_jax.errors import ConfigError, OutputError, UnavailableError
+from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableError
 
 Runner = Literal["DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner"]
 PATIENCE = 90.0
@@ -110,6 +110,7 @@ def prepare_with_beam(
     if not out.is_absolute():
         raise ConfigError(f"{out}: a Beam job needs the whole path, which its workers see as well")
     done = {name: finished(out / name, plan, cut) for name, plan in plans.items()}
+    failures: list[InputError] = []
     with locked(out):
         tasks = {
             name: shard_tasks(out / name, plan, cut)
@@ -120,7 +121,12 @@ def prepare_with_beam(
         for name, group in tasks.items():
             own = [reports.pop(0) for _ in group]
             _announce(name, group, own, on_progress)
-            done[name] = join(out / name, plans[name], cut, own)
+            try:
+                done[name] = join(out / name, plans[name], cut, own)
+            except InputError as error:  # the other splits are good all the same
+                failures.append(error)
+    if failures:
+        raise InputError("; ".join(map(str, failures)))
     return {name: manifest for name, manifest in done.items() if manifest is not None}
 
 

@@ -7,6 +7,7 @@ everywhere.
 import hashlib
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +157,16 @@ def test_a_damaged_track_is_tried_again_while_the_split_is_unfinished(direct, tm
     assert len(made.tracks) == 6
 
 
-def test_a_split_of_damaged_tracks_alone_is_an_error(direct, tmp_path):
+def test_a_split_of_damaged_tracks_alone_is_an_error_and_the_others_are_made(direct, tmp_path):
     errors = {n: InputError(f"T{n} is damaged") for n in range(6)}
-    with pytest.raises(InputError, match="none of 6 tracks is readable: T0 is damaged"):
-        prepare_with_beam(noise_plan(tmp_path / "log", errors=errors), tmp_path, CUT, direct)
+    bad = noise_plan(tmp_path / "log", errors=errors)["train"]
+    good = replace(noise_plan(tmp_path / "log")["train"], split="test")
+    with pytest.raises(InputError, match="train: none of 6 tracks is readable: T0 is damaged"):
+        prepare_with_beam({"train": bad, "test": good}, tmp_path / "out", CUT, direct)
+    assert len(open_split(tmp_path / "out/test").manifest.tracks) == 6
+    with pytest.raises(InputError, match="train: none of 6"):
+        prepare({"train": bad, "test": good}, tmp_path / "local", CUT, jobs=1)
+    assert contents(tmp_path / "out/test") == contents(tmp_path / "local/test")
 
 
 def test_other_settings_are_refused(direct, tmp_path):
