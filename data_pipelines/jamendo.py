@@ -15,7 +15,7 @@ Two arrangements:
 ``split-0`` to ``split-4``
     The official lists train, validation and test, without a common artist: the honest ones.
 
-A cut mp3 decodes without an error, so the length of each is compared with the table
+A cut mp3 may decode without an error, so the length of each is compared with the table
 (`data_pipelines.mixtures.LENGTH_TOLERANCE`). Audio that no list names is left out and counted. What
 cannot be used, also a member of a tar that points out of it, is a track that fails when it is read.
 """

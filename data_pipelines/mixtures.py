@@ -26,9 +26,9 @@ LENGTH_TOLERANCE = (1.0, 0.01)
 """Seconds, and share of the length, by which audio may differ from what a table says.
 
 The larger counts. A second covers what encoders add (an mp3 encoder pads its first and last frames,
-below 0.1 s together) and the rounding of the table (0.05 s). The hundredth is for mp3 files whose
-header counts no frames, so that decoders estimate. What is refused is a file that was cut: it
-decodes without any error, only shorter.
+below 0.1 s together) and the rounding of the table (0.05 s). The hundredth is for tables that were
+made by estimating. What is refused is another recording, and a file that was cut where it does not
+show, between two frames.
 """
 
 

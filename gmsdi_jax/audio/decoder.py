@@ -2,8 +2,9 @@
 
 libsndfile opens what a header promises, and a header may promise anything: a wav cut in the middle
 reads as a shorter one, and a file of a few kB may claim a thousand channels or one sample per
-second, which would fill the memory once converted. So the header is compared with the size of the
-file and with the limits below, before any sample is decoded.
+second, which would fill the memory once converted. So the file is looked through
+(`gmsdi_jax.audio.containers`) and its header compared with the limits below, before any sample is
+decoded.
 
 An open file may be anything that reads and seeks: bytes in memory, or one member of a tar. It is
 read from its beginning, and whoever opened it closes it.
@@ -13,11 +14,12 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import soundfile as sf
 
-from gmsdi_jax.audio.wav import missing_frames
+from gmsdi_jax.audio.containers import Container, examine
+from gmsdi_jax.audio.mp3 import SLACK
 from gmsdi_jax.errors import InputError
 
 AudioSource = str | os.PathLike[str] | BinaryIO
@@ -91,21 +93,31 @@ class Stream:
         return self._file.tell()
 
 
+class Opened(NamedTuple):
+    """An audio file at its first sample."""
+
+    info: AudioInfo
+    decoder: Decoder
+    stream: Stream | None
+    """Of an open file."""
+    container: Container
+
+
 def open_audio(
     source: AudioSource, name: str | None = None, max_seconds: float | None = None
-) -> tuple[AudioInfo, Decoder, Stream | None]:
-    """What the header says, and a decoder at the first sample; for an open file also its stream.
+) -> Opened:
+    """Opens a file after its header was checked.
 
     Raises:
         InputError: as of `gmsdi_jax.audio.probe`.
     """
     if isinstance(source, str | os.PathLike):
         name, stream = name or str(source), None
-        missing = _missing_on_disk(Path(source), name)
+        container = _examine_path(Path(source), name)
         opened = os.fsencode(source)  # soundfile cannot encode every name that a file may have
     else:
         name, stream = name or str(getattr(source, "name", "audio")), Stream(source)
-        missing = _missing_in_stream(source, name)
+        container = _examine(source, name)
         opened = stream
     try:
         # soundfile's stub asks for a whole file object; reading needs read, seek and tell.
@@ -119,11 +131,11 @@ def open_audio(
     info = AudioInfo(name, file.samplerate, file.channels, file.frames, file.format, file.subtype)
     try:
         check_stream(name, stream)
-        _check_header(info, missing, max_seconds)
+        _check_header(info, container, max_seconds)
     except InputError:
         file.close()
         raise
-    return info, file, stream
+    return Opened(info, file, stream, container)
 
 
 def check_stream(name: str, stream: Stream | None) -> None:
@@ -148,8 +160,13 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _missing_on_disk(path: Path, name: str) -> int:
-    """Frames that a wav lacks; the checks that only a path needs come first."""
+def damaged(name: str, why: str) -> InputError:
+    """The error of a file that is not as it was written."""
+    return InputError(f"{name} is truncated or damaged ({why}): copy or download it again")
+
+
+def _examine_path(path: Path, name: str) -> Container:
+    """What a file says of itself; the checks that only a path needs come first."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -157,7 +174,7 @@ def _missing_on_disk(path: Path, name: str) -> int:
         if not stat.S_ISREG(mode):
             raise InputError(f"{name} is not a regular file: name an audio file")
         with path.open("rb") as file:
-            return _missing_in_stream(file, name)
+            return _examine(file, name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{name} does not exist: check the name") from error
     except PermissionError as error:
@@ -166,25 +183,27 @@ def _missing_on_disk(path: Path, name: str) -> int:
         raise _unreadable(name, error) from error
 
 
-def _missing_in_stream(file: BinaryIO, name: str) -> int:
-    """Frames that a wav lacks; leaves the file at its beginning."""
+def _examine(file: BinaryIO, name: str) -> Container:
+    """What an open file says of itself; leaves it at its beginning."""
     try:
         file.seek(0)
         if not file.read(1):
             raise InputError(f"{name} is empty (0 bytes): copy or download it again")
-        file.seek(0)
-        missing = missing_frames(file)
+        container = examine(file)
         file.seek(0)
     except OSError as error:
         raise _unreadable(name, error) from error
-    return missing
+    # A wav that says how much is missing is told so once its sample rate is known.
+    if container.problem and not container.missing:
+        raise damaged(name, container.problem)
+    return container
 
 
 def _unreadable(name: str, error: OSError) -> InputError:
     return InputError(f"{name} cannot be read ({reason(error)})")
 
 
-def _check_header(info: AudioInfo, missing: int, max_seconds: float | None) -> None:
+def _check_header(info: AudioInfo, container: Container, max_seconds: float | None) -> None:
     lowest, highest = SAMPLE_RATES
     if not lowest <= info.sample_rate <= highest:
         raise InputError(
@@ -199,10 +218,16 @@ def _check_header(info: AudioInfo, missing: int, max_seconds: float | None) -> N
         raise InputError(f"{info.name} holds no samples (zero length): export it again")
     if info.frames >= _FRAMES_UNKNOWN:
         raise InputError(f"{info.name} does not say how long it is: export it again, or as wav")
-    if missing:
-        held, promised = info.frames, info.frames + missing
+    if container.missing:
+        held, promised = info.frames, info.frames + container.missing
         rate = info.sample_rate
         raise truncated(info.name, f"{held / rate:.3f}", f"{promised / rate:.3f}")
+    mp3 = container.mp3
+    if mp3 and mp3.samples / mp3.sample_rate > info.seconds + SLACK:
+        raise InputError(
+            f"{info.name} does not say how long it is, as an mp3 of variable bit rate should:"
+            " convert it to flac or wav"
+        )
     # libsndfile never decodes more frames than it announced.
     if max_seconds is not None and info.seconds > max_seconds:
         raise InputError(

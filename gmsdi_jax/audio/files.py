@@ -1,11 +1,10 @@
 """Audio files read as streams, with every failure named.
 
 Reading goes block by block through `Reader`, which refuses what a model must never hear: NaN,
-infinity, and files cut short. libsndfile does not report all of these: a wav cut in the middle
-simply reads as a shorter one, so its header is compared with the size of the file; a cut mp3 has
-no error either, so the samples decoded are counted against its header. A cut ogg says nothing
-about what is missing and reads as a shorter file. So may an mp3 of variable bit rate that lacks
-the frame which counts the others: its length is guessed from the first one.
+infinity, and files that are cut short or damaged. libsndfile does not report all of these, so files
+are looked through before they are decoded (`gmsdi_jax.audio.containers`), and the samples decoded
+are counted, and those of a flac summed, against what was announced. What no format can show is a
+flipped bit among the samples of a wav or inside a frame of an mp3.
 
 Formats: wav, flac, ogg, mp3 (and what else libsndfile reads), from a path or from an open file,
 such as bytes in memory or a member of a tar. Audio is float32, full scale = 1.
@@ -22,18 +21,20 @@ from gmsdi_jax.audio.decoder import (
     AudioInfo,
     AudioSource,
     check_stream,
+    damaged,
     open_audio,
     reason,
     truncated,
 )
+from gmsdi_jax.audio.mp3 import SLACK
 from gmsdi_jax.audio.resample import StreamResampler
 from gmsdi_jax.errors import InputError
 
 BLOCK = 65536
 """Frames read or written at a time."""
 
-# Lengths in these headers are estimates; less than this share of them counts as cut short.
-_WHOLE = {"MP3": 0.9, "OGG": 0.9}
+_LOUDEST = 2.0**33
+"""Beyond full scale, no sample is; the largest are 32-bit integers that pose as floats."""
 
 
 def probe(
@@ -69,7 +70,7 @@ class Reader:
         Raises:
             InputError: as of `probe`.
         """
-        self.info, self._file, self._stream = open_audio(source, name, max_seconds)
+        self.info, self._file, self._stream, self._container = open_audio(source, name, max_seconds)
         self.position = 0
         """Frames taken so far."""
 
@@ -95,17 +96,34 @@ class Reader:
                 f" ({reason(error)}): copy or download it again"
             ) from error
         check_stream(info.name, self._stream)
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            first = self.position + int(np.argmin(finite))
+        self._check(block, ended=len(block) < n)
+        return block
+
+    def _check(self, block: Float32[np.ndarray, "n c"], ended: bool) -> None:
+        """Refuses samples that are none, and an end before or other than the announced one."""
+        info, flac_sum = self.info, self._container.flac_sum
+        sane = (np.abs(block) < _LOUDEST).all(axis=1)  # NaN is not
+        if not sane.all():
+            first = self.position + int(np.argmin(sane))
             raise InputError(
-                f"{info.name} has NaN or infinite samples, the first at {self._seconds(first)} s:"
-                " export it again"
+                f"{info.name} has NaN, infinite or absurdly large samples, the first at"
+                f" {self._seconds(first)} s: export it again"
             )
         self.position += len(block)
-        if len(block) < n and self.position < info.frames * _WHOLE.get(info.format, 1.0):
+        if ended and self.position < self._expected:
             raise truncated(info.name, self._seconds(self.position), self._seconds(info.frames))
-        return block
+        if flac_sum and len(block):
+            flac_sum.add(block)
+            if self.position == info.frames and flac_sum.wrong:
+                raise damaged(info.name, "its samples do not fit its checksum")
+
+    @property
+    def _expected(self) -> float:
+        """The least number of frames that can be decoded."""
+        mp3 = self._container.mp3
+        if mp3 is None:
+            return self.info.frames
+        return min(mp3.samples, self.info.frames) - SLACK * self.info.sample_rate
 
     def _seconds(self, frames: int) -> str:
         return f"{frames / self.info.sample_rate:.3f}"

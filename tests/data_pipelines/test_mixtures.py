@@ -61,7 +61,8 @@ def flipped(data: bytes) -> bytes:
         (lambda data: b"<html>Not found</html>" * 20, "is not audio"),
         (lambda data: bytes(len(data)), "is not audio"),
         (lambda data: data[: len(data) // 2], "truncated"),
-        (lambda data: data[: int(0.93 * len(data))], "is cut short: it lasts"),
+        (lambda data: data[: int(0.93 * len(data))], "truncated or damaged"),
+        (lambda data: audio_bytes(300.0, 18.0, format="MP3"), "is cut short: it lasts 18"),
         (lambda data: audio_bytes(300.0, 31.0, format="MP3"), "is another recording: it lasts 31"),
     ],
 )
