@@ -97,15 +97,14 @@ def find_audio(source: Path) -> Audio:
     """All tracks in a source; a folder goes before a tar, and low quality before full."""
     audio = Audio()
     for folder in sorted(source.glob("[0-9][0-9]")):
-        if folder.is_dir():
-            audio.parts.add(int(folder.name))
-            try:
-                paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
-            except OSError as error:
-                reason = f"{folder} cannot be read ({error.strerror})"
-                audio.refused[folder.name] = (int(folder.name), reason)
-            else:
-                _take(audio, {f"{folder.name}/{path.name}": path for path in paths})
+        audio.parts.add(int(folder.name))
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+        except OSError as error:  # also where it is a file, or a link to nothing
+            reason = f"{folder} cannot be read ({error.strerror}): download it again"
+            audio.refused[folder.name] = (int(folder.name), reason)
+        else:
+            _take(audio, {f"{folder.name}/{path.name}": path for path in paths})
     for tar in sorted(source.glob("*.tar")):
         if not (found := _TAR.fullmatch(tar.name)):
             continue

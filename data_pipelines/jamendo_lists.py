@@ -14,6 +14,7 @@ without a common artist.
 
 import csv
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,8 +87,8 @@ def all_tracks(folder: Path) -> tuple[dict[str, Listed], str]:
         InputError: as of `read_table`.
     """
     folder = _tables(folder, (RAW, *CLEAN))
-    raw = read_table(folder / RAW) if (folder / RAW).exists() else {}
-    names = [name for name in CLEAN if (folder / name).exists()]
+    raw = read_table(folder / RAW) if os.path.lexists(folder / RAW) else {}
+    names = [name for name in CLEAN if os.path.lexists(folder / name)]
     if not names:
         return raw, RAW
     clean = read_table(folder / names[0])
@@ -126,7 +127,7 @@ def vocabulary(lists: Mapping[str, Mapping[str, Listed]]) -> tuple[str, ...]:
 def _tables(folder: Path, names: Sequence[str]) -> Path:
     """The folder, or its folder ``data``, whichever holds a table of these names."""
     for place in (folder, folder / "data"):
-        if any((place / name).exists() for name in names):
+        if any(os.path.lexists(place / name) for name in names):
             return place
     raise UnavailableError(f"{folder} has no {names[0]}: {_ADVICE}")
 

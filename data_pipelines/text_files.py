@@ -49,7 +49,8 @@ def read_text(path: Path, most: int) -> str:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the name") from error
     if len(data) > most:
-        raise InputError(f"{path} has more than {most} bytes: that is no such file")
+        message = f"{path} has more than {most} bytes, too many for what it should be"
+        raise InputError(f"{message}: copy or download it again")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

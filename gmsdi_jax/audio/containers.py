@@ -23,13 +23,16 @@ class Container:
     missing: int = 0
     """Frames that a wav or aiff promises beyond the end of the file."""
     mp3: Mp3 | None = None
-    """The frames of an mp3."""
+    """The frames of an mp3; none where it should be one and is not."""
     flac_sum: FlacSum | None = None
     """The checksum of a flac, to be compared once all is read."""
 
 
-def examine(file: BinaryIO) -> Container:
-    """Looks through an open file from its beginning."""
+def examine(file: BinaryIO, suffix: str = "") -> Container:
+    """Looks through an open file from its beginning.
+
+    libsndfile takes whatever is called .mp3 for one, and searches it for frames.
+    """
     file.seek(0)
     start = 0
     while size := id3_size(file.read(10)):  # such a tag stands before anything
@@ -46,7 +49,7 @@ def examine(file: BinaryIO) -> Container:
     if mark in (b"RIFF", b"RF64", b"FORM"):
         header = read_wav_header(file)
         return Container(header.problem, header.missing)
-    if start or (mark[:1] == b"\xff" and mark[1:2] >= b"\xe0"):
+    if start or suffix == ".mp3" or (mark[:1] == b"\xff" and mark[1:2] >= b"\xe0"):
         mp3 = walk_mp3(file, start)
-        return Container(mp3.problem if mp3 else "", mp3=mp3)
+        return Container(mp3.problem, mp3=mp3)
     return Container()

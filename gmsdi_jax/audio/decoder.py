@@ -124,10 +124,7 @@ def open_audio(
         file = Decoder(opened)  # pyright: ignore[reportArgumentType]
     except (sf.SoundFileError, TypeError) as error:
         check_stream(name, stream)
-        raise InputError(
-            f"{name} is not audio that can be read ({reason(error)}):"
-            " convert it to wav, flac, ogg or mp3"
-        ) from error
+        raise _not_audio(name, reason(error)) from error
     info = AudioInfo(name, file.samplerate, file.channels, file.frames, file.format, file.subtype)
     try:
         check_stream(name, stream)
@@ -165,6 +162,12 @@ def damaged(name: str, why: str) -> InputError:
     return InputError(f"{name} is truncated or damaged ({why}): copy or download it again")
 
 
+def _not_audio(name: str, why: str) -> InputError:
+    return InputError(
+        f"{name} is not audio that can be read ({why}): convert it to wav, flac, ogg or mp3"
+    )
+
+
 def _examine_path(path: Path, name: str) -> Container:
     """What a file says of itself; the checks that only a path needs come first."""
     try:
@@ -174,7 +177,7 @@ def _examine_path(path: Path, name: str) -> Container:
         if not stat.S_ISREG(mode):
             raise InputError(f"{name} is not a regular file: name an audio file")
         with path.open("rb") as file:
-            return _examine(file, name)
+            return _examine(file, name, path.suffix.lower())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{name} does not exist: check the name") from error
     except PermissionError as error:
@@ -183,16 +186,18 @@ def _examine_path(path: Path, name: str) -> Container:
         raise _unreadable(name, error) from error
 
 
-def _examine(file: BinaryIO, name: str) -> Container:
+def _examine(file: BinaryIO, name: str, suffix: str = "") -> Container:
     """What an open file says of itself; leaves it at its beginning."""
     try:
         file.seek(0)
         if not file.read(1):
             raise InputError(f"{name} is empty (0 bytes): copy or download it again")
-        container = examine(file)
+        container = examine(file, suffix)
         file.seek(0)
     except OSError as error:
         raise _unreadable(name, error) from error
+    if container.mp3 and not container.mp3.samples:
+        raise _not_audio(name, "it has no whole frame of an mp3")
     # A wav that says how much is missing is told so once its sample rate is known.
     if container.problem and not container.missing:
         raise damaged(name, container.problem)

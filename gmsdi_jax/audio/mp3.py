@@ -28,6 +28,7 @@ _V2_FIRST = (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
 _V2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 _ALIKE = 3  # so many frames in a row are no accident
+_TAGS = (b"TAG", b"APE")  # what may stand behind the last one
 _BLOCK = 2**16
 
 
@@ -54,12 +55,12 @@ class Mp3:
     """What is wrong, in words; nothing where it is whole."""
 
 
-def walk_mp3(file: BinaryIO, start: int) -> Mp3 | None:
-    """Counts the frames from byte ``start`` on; None for a file that has no such frames."""
+def walk_mp3(file: BinaryIO, start: int) -> Mp3:
+    """Counts the frames from byte ``start`` on; there are none if it is no mp3."""
     end = file.seek(0, os.SEEK_END)
     position = _next_frame(file, start, None)
     if position is None:
-        return None
+        return Mp3()
     first = _at(file, position)
     assert first is not None
     found = Mp3(first.kind[2], counted=_count(file, position, first))
@@ -120,7 +121,8 @@ def _row(file: BinaryIO, position: int, kind: tuple[int, int, int] | None) -> bo
     for number in range(_ALIKE):
         frame = _at(file, position, kind)
         if frame is None:
-            return number > 0 and position == end
+            file.seek(position)
+            return number > 0 and (position == end or file.read(3) in _TAGS)
         kind = frame.kind
         position += frame.size
     return True
