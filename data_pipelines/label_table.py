@@ -16,6 +16,8 @@ from gmsdi_jax.errors import InputError
 
 MAX_BYTES = 2**28
 """The largest table that is read: some millions of files."""
+MAX_LABEL, MAX_LABELS = 200, 1000
+"""Characters of a label, and labels of a file: every label of a data set has a row in the model."""
 
 
 def read_table(path: Path) -> dict[str, tuple[str, ...]]:
@@ -59,11 +61,15 @@ def clean(words: Iterable[object]) -> tuple[str, ...]:
     """Labels without the spaces around them, each once, empty ones left out.
 
     Raises:
-        ValueError: one is not a word, or does not stay on its line.
+        ValueError: one is not a word, or does not stay on its line, or there are too many.
     """
     labels = []
     for word in words:
         if not isinstance(word, str) or not word.strip().isprintable():
             raise ValueError(f"a label is {str(word)[:40]!r}, not a word")
+        if len(word.strip()) > MAX_LABEL:
+            raise ValueError(f"a label has {len(word.strip())} characters: {word.strip()[:40]!r}")
         labels.append(word.strip())
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"{len(labels)} labels of one file")
     return tuple(label for label in dict.fromkeys(labels) if label)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.corpus import Plan, Source, SourceAudio
+from data_pipelines.tars import printable
 from gmsdi_jax.data import (
     MANIFEST,
     Manifest,
@@ -108,7 +109,7 @@ class ShardTask:
                 if not audio.stems.shape[1]:
                     raise InputError(f"{source.name} is empty")
             except (InputError, OSError) as error:
-                yield source, InputError(" ".join(str(error).split()))
+                yield source, InputError(printable(" ".join(str(error).split())))
             else:
                 yield source, audio
 

@@ -37,7 +37,10 @@ class Console:
         """One line about an error; with `debug` the trace before it."""
         if self.debug:
             self._line("".join(traceback.format_exception(error)).rstrip())
-        self._line(f"gmsdi: {kind}: {' '.join(str(error).split())}{hint}")
+        text = " ".join(str(error).split())
+        # A file's name may hold what a terminal obeys.
+        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+        self._line(f"gmsdi: {kind}: {shown}{hint}")
 
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Advance]:

@@ -85,7 +85,8 @@ class Split:
             return record
         except (RuntimeError, InputError) as error:
             path = self.folder / shard.file
-            message = f"{path} is damaged at record {number}: delete the split and {ADVICE}"
+            why = f" ({error})" if isinstance(error, InputError) else ""
+            message = f"{path} is damaged at record {number}{why}: delete the split and {ADVICE}"
             raise DamagedRecordError(message) from error
 
     def _check(self, record: ChunkRecord, number: int) -> None:
@@ -93,7 +94,7 @@ class Split:
         settings, track = self.manifest.settings, self.manifest.tracks[self.track_of[number]]
         place = (track.name, number - track.first)
         if (record.track, record.index) != place or len(record.mixture) != settings.chunk:
-            raise InputError(f"it is record {record.index} of {record.track}")
+            raise InputError(f"it is record {record.index} of {record.track[:60]}")
         if (record.stems is not None) != settings.stems:
             raise InputError("it has stems, or none, other than the manifest says")
         if not np.array_equal(record.levels, self.levels[number]):

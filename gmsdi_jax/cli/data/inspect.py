@@ -1,6 +1,6 @@
 """``gmsdi data inspect``: what prepared data holds, and whether it is whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from gmsdi_jax.cli.data.describe import describe, draw
 from gmsdi_jax.cli.data.splits import splits_in
 from gmsdi_jax.cli.options import parse
 from gmsdi_jax.console import Console
-from gmsdi_jax.data import open_split
+from gmsdi_jax.data import Split, open_embeddings, open_split
 from gmsdi_jax.errors import GMSDIError, InputError, UnavailableError
 
 
@@ -45,10 +45,10 @@ def inspect(arguments: Sequence[str], console: Console) -> int:
             continue
         print(describe(split.manifest), flush=True)
         if options.verify:
-            found = list(split.damage())
-            failures += [InputError(line) for line in found]
-            for line in found:
-                console.error(InputError(line))
+            found = [*map(InputError, split.damage()), *_embeddings_damage(split)]
+            failures += found
+            for error in found:
+                console.error(error)
         if options.plot:
             options.plot.mkdir(parents=True, exist_ok=True)
             path = options.plot / f"{split.manifest.split}.png"
@@ -57,3 +57,12 @@ def inspect(arguments: Sequence[str], console: Console) -> int:
     if options.verify and not failures:
         console.say("all checksums are right")
     return max((error.exit_code for error in failures), default=0)
+
+
+def _embeddings_damage(split: Split) -> Iterator[GMSDIError]:
+    """What is wrong with the embeddings beside a split."""
+    for place in sorted((split.folder / "embeddings").glob("*")):
+        try:
+            open_embeddings(split, place.name)
+        except GMSDIError as error:
+            yield error
