@@ -1,10 +1,13 @@
 import dataclasses
 import json
+import os
+import resource
 
 import numpy as np
 import pytest
 
 from gmsdi_jax.data import (
+    DamagedRecordError,
     Place,
     Settings,
     ShardWriter,
@@ -334,3 +337,28 @@ def test_manifests_that_contradict_themselves_are_refused(folder, change):
 def test_impossible_settings_are_refused(change):
     with pytest.raises(ConfigError):
         settings(**change)
+
+
+def test_more_files_than_may_be_open_are_no_damage(folder, monkeypatch):
+    """1024 is a usual limit, which is raised where that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 1, hard))
+        assert len(open_split(folder)) == 7
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 20))
+    with pytest.raises(UnavailableError, match=r"more than may be open here: run ulimit -n \d+"):
+        open_split(folder)
+
+
+def test_a_record_in_the_place_of_another_is_damaged(folder):
+    """Levels say what can be heard in a record; of another one they are no use."""
+    path = folder / "levels.npy"
+    levels = np.load(path)
+    levels[0, 0, 0] += 1
+    np.save(path, levels)
+    split = open_split(folder)
+    with pytest.raises(DamagedRecordError, match=r"record 0 \(its levels are not those of levels"):
+        split[0]
+    assert split[1].track
