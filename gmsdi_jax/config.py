@@ -123,6 +123,10 @@ class TrainConfig:
     """Samples per training window."""
     batch: int = 8
     """Windows per step."""
+    accumulate: int = 1
+    """Parts of a device's rows that are computed one after another: the same step, less memory."""
+    fsdp: int = 1
+    """Devices that share one copy of weights, optimizer and average; it must divide them all."""
     steps: int = 10_000
     """Steps in all."""
     seed: int = 0
@@ -158,6 +162,8 @@ class TrainConfig:
                     f"{name} is {getattr(self, name)}: make it a multiple of log_every "
                     f"({self.log_every}), so that a resumed run logs the same lines"
                 )
+        if min(self.accumulate, self.fsdp, self.batch) < 1:
+            raise ConfigError("accumulate, fsdp and batch must be at least 1")
         multiple = getattr(self.model.network, "multiple", 1)
         if self.window % multiple:
             raise ConfigError(

@@ -64,6 +64,8 @@ class Batch(NamedTuple):
     audio: Float[Array, "b t c"]
     interference: Float[Array, "b t c"] | None
     prompt: Prompt
+    rows: Int[Array, " b"] | None = None
+    """Each row's number in the global batch, which decides its noise; None counts from 0."""
 
 
 class Denoiser(Protocol):

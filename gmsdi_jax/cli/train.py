@@ -8,10 +8,11 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 from tyro.conf import Positional, arg
 
 from gmsdi_jax.baselines import static
@@ -20,6 +21,7 @@ from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_embeddings, open_split, training_batches
+from gmsdi_jax.distributed import HostsConfig, is_first, join
 from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
 from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
@@ -41,6 +43,8 @@ class Train:
     """A file with a function config() -> TrainConfig, such as experiments/minislakh_tiny.py."""
     resume: bool = False
     """Go on with the run in the folder, bit for bit as if it had never stopped."""
+    hosts: Annotated[HostsConfig, arg(name="")] = field(default_factory=HostsConfig)
+    """Which processes train together."""
     quiet: Quiet = False
     """Say nothing but errors."""
     config: Annotated[TrainConfig, arg(name="")]
@@ -51,6 +55,7 @@ def train(arguments: Sequence[str], console: Console) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Train, "train", arguments, _from_experiment(arguments))
     console.quiet = options.quiet
+    join(options.hosts)
     config = options.config
     encoder = _encoder(config)
     book = _book(config, encoder)
@@ -58,7 +63,14 @@ def train(arguments: Sequence[str], console: Console) -> int:
     split = _open(config.data / "train", model)
     _check_embeddings(config, split, encoder)
     batches = training_batches(
-        split, config.window, config.batch, config.seed, config.windows, on_damage=console.say
+        split,
+        config.window,
+        config.batch,
+        config.seed,
+        config.windows,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        on_damage=console.say,
     )
     validate = _validator(config, model) if config.eval_every else None
     console.say(f"{config.out}: {config.steps} steps of {config.batch} windows; compiling ...")
@@ -75,7 +87,7 @@ def train(arguments: Sequence[str], console: Console) -> int:
     except KeyboardInterrupt:
         console.say("stopped: the same command with --resume goes on from the last checkpoint")
         raise
-    if validate:
+    if validate and is_first():
         _save_static(config, split, console)
     print(config.out, flush=True)
     return 0

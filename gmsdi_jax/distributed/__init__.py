@@ -9,27 +9,44 @@ many devices there are nor on what shares the call. Two layouts spread a call:
              them; between two calls the audio is exchanged, never what happens inside the network
 
 `BatchedCall` does it for any function of windows; `make_plan` chooses the layout and how many
-windows share a call.
+windows share a call. Training has a mesh of its own, over all processes (`training_mesh`).
 """
 
 from gmsdi_jax.distributed.ahead import on_one_chip
 from gmsdi_jax.distributed.call import BatchedCall, Spread
+from gmsdi_jax.distributed.hosts import HostsConfig, is_first, join, wait_for_all
 from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
 from gmsdi_jax.distributed.plan import MANY, Layout, Plan, fixed_plan, make_plan
 from gmsdi_jax.distributed.rows import over_windows, shard_rows
+from gmsdi_jax.distributed.training import (
+    place_batch,
+    place_state,
+    sum_over_rows,
+    training_mesh,
+    whole,
+)
 
 __all__ = [
     "MANY",
     "BatchedCall",
+    "HostsConfig",
     "Layout",
     "Plan",
     "Spread",
     "device_mesh",
     "fixed_plan",
+    "is_first",
+    "join",
     "make_plan",
     "on_one_chip",
     "over_windows",
+    "place_batch",
+    "place_state",
     "replicated",
     "shard_rows",
     "split",
+    "sum_over_rows",
+    "training_mesh",
+    "wait_for_all",
+    "whole",
 ]

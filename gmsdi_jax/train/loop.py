@@ -14,14 +14,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig, to_json
+from gmsdi_jax.distributed import is_first, place_batch, training_mesh, wait_for_all, whole
 from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
 from gmsdi_jax.train.checkpoint import Checkpoints
 from gmsdi_jax.train.feed import Batches, Feed
 from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
-from gmsdi_jax.train.state import first_state, make_optimizer
+from gmsdi_jax.train.state import make_optimizer, make_state
 from gmsdi_jax.train.step import make_step, report
 from gmsdi_jax.types import Batch, Params, TrainState
 from gmsdi_jax.weights import save_model
@@ -54,19 +56,20 @@ def train(
         NumericsError: the loss is not finite; the last checkpoint is kept.
         KeyboardInterrupt: after the step in flight was saved.
     """
-    _claim(config, resume)
+    mesh = training_mesh(config.fsdp)
     model = Model(config.model)
     optimizer = make_optimizer(config.optimizer, config.steps)
-    state = first_state(model.init(jax.random.key(config.seed)), optimizer)
+    step = make_step(model, config, optimizer, mesh)
+    _claim(config, resume)
+    state = make_state(model, optimizer, config.seed, mesh)
     checkpoints = Checkpoints(config.out / "checkpoints", config.keep)
     if resume and checkpoints.latest is not None:
         state, position = checkpoints.restore(state)
         batches.set_state(position)
     start = int(state.step)
-    writers = _writers(config, start if resume else None)
-    step = make_step(model, config, optimizer)
-    feed = Feed(batches, lambda batch: jax.device_put(embed(batch)))
-    run = _Run(config, step, feed, checkpoints, writers)
+    writers = _writers(config, start if resume else None) if is_first() else []
+    feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
+    run = _Run(config, step, feed, checkpoints, writers, mesh)
     try:
         return run.advance(state, start, validate, on_progress)
     finally:
@@ -78,8 +81,10 @@ def train(
 class _Run:
     """The parts of a run that stay while its state changes."""
 
-    def __init__(self, config, step_function, feed: Feed, checkpoints, writers: list[Writer]):
-        self.config, self.step_function, self.feed = config, step_function, feed
+    def __init__(
+        self, config, step_function, feed: Feed, checkpoints, writers: list[Writer], mesh: Mesh
+    ):
+        self.config, self.step_function, self.feed, self.mesh = config, step_function, feed, mesh
         self.checkpoints, self.writers = checkpoints, writers
 
     def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
@@ -117,12 +122,18 @@ class _Run:
 
     def _validated(self, state: TrainState, validate: Validate) -> dict[str, float]:
         path = self.config.out / "metrics.jsonl"
-        scores = validate(state.ema)
-        if scores["score"] > best_score(path, "score"):
-            save_model(
-                self.config.out / "best", self.config.model, jax.tree.map(np.asarray, state.ema)
-            )
+        average = jax.tree.map(np.asarray, whole(state.ema, self.mesh))
+        scores = validate(average)
+        if is_first() and scores["score"] > best_score(path, "score"):
+            save_model(self.config.out / "best", self.config.model, average)
         return scores
+
+
+def _numbered(batch: Batch) -> Batch:
+    """The rows' numbers in the global batch: process p of n reads rows p, p + n, p + 2n, ..."""
+    count = len(batch.audio)
+    rows = jax.process_index() + jax.process_count() * np.arange(count, dtype=np.int32)
+    return batch._replace(rows=rows)  # type: ignore[arg-type]
 
 
 def _writers(config: TrainConfig, resume_at: int | None) -> list[Writer]:
@@ -137,17 +148,19 @@ def _claim(config: TrainConfig, resume: bool) -> None:
     path, values = Path(config.out) / "config.json", to_json(config)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        begun = path.exists()
+        wait_for_all("every process has looked for a run")
+        if begun:
             if not resume:
                 raise ConfigError(f"{config.out}: holds a run; add --resume, or name another --out")
             _same(json.loads(path.read_text()), values, path)
-        else:
+        elif is_first():
             path.write_text(json.dumps(values, indent=2) + "\n")
     except OSError as error:
         raise OutputError(f"{config.out}: cannot write the run ({error.strerror})") from error
 
 
-_FREE = {"out", "data", "encoder", "keep", "wandb", "save_every", "steps"}
+_FREE = {"out", "data", "encoder", "keep", "wandb", "save_every", "steps", "fsdp", "accumulate"}
 """Keys that may change on resuming; `steps` before its decay begins, lest the curve changes."""
 
 

@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from gmsdi_jax.build import Model
 from gmsdi_jax.config import OptimizerConfig
+from gmsdi_jax.distributed import place_state
 from gmsdi_jax.types import Params, TrainState
 
 
@@ -29,3 +32,20 @@ def first_state(params: Params, optimizer: optax.GradientTransformation) -> Trai
     """Step 0; the average starts at the weights themselves."""
     average = jax.tree.map(jnp.copy, params)  # its own buffers: the step donates the state
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), average)
+
+
+def state_places(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """Where every array of the state lies on the mesh: shardings in the shape of a state."""
+    shapes = jax.eval_shape(lambda params: first_state(params, optimizer), model.shapes)
+    return place_state(shapes, mesh)
+
+
+def make_state(
+    model: Model, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+) -> TrainState:
+    """The state at step 0, made where it lies: no device and no host ever holds all of it."""
+    make = jax.jit(
+        lambda key: first_state(model.init(key), optimizer),
+        out_shardings=state_places(model, optimizer, mesh),
+    )
+    return make(jax.random.key(seed))

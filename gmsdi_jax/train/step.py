@@ -12,12 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.diffusion import denoising_loss, is_mixed, lognormal
+from gmsdi_jax.distributed import sum_over_rows, training_mesh
+from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.models import perturb
+from gmsdi_jax.train.state import state_places
 from gmsdi_jax.types import Batch, Params, Prompt, Text, TrainState
 
 SIGMA_EDGES = (0.02, 0.05, 0.12)
@@ -29,8 +33,13 @@ Metrics = dict[str, Float[Array, "*shape"]]
 StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
-def row_draws(key: Key[Array, ""], config: TrainConfig, audio: Float[Array, "b t c"]):
-    """Noise levels ``[b]``, unit noise ``[b t c]`` and null draws ``[b]``, all row by row."""
+def row_draws(
+    key: Key[Array, ""], config: TrainConfig, rows: Int[Array, " b"], audio: Float[Array, "b t c"]
+):
+    """Noise levels ``[b]``, unit noise ``[b t c]`` and null draws ``[b]``, each of its row alone.
+
+    ``rows`` are the rows' numbers in the global batch.
+    """
 
     def row(number: Array, like: Array):
         levels, noise, null = jax.random.split(jax.random.fold_in(key, number), 3)
@@ -38,7 +47,7 @@ def row_draws(key: Key[Array, ""], config: TrainConfig, audio: Float[Array, "b t
         unit = jax.random.normal(noise, like.shape, like.dtype)
         return sigma, unit, jax.random.bernoulli(null, config.null)
 
-    return jax.vmap(row)(jnp.arange(audio.shape[0]), audio)
+    return jax.vmap(row)(rows, audio)
 
 
 def drop_text(prompt: Prompt, drop: Array) -> Prompt:
@@ -46,7 +55,7 @@ def drop_text(prompt: Prompt, drop: Array) -> Prompt:
     return prompt._replace(mask=prompt.mask & ~drop[:, None])
 
 
-def move_text(key: Key[Array, ""], prompt: Prompt, noise: float) -> Prompt:
+def move_text(key: Key[Array, ""], prompt: Prompt, noise: float, rows: Int[Array, " b"]) -> Prompt:
     """Embedded text in noise (`models.perturb`), drawn row by row."""
     if not noise or not isinstance(prompt, Text):
         return prompt
@@ -54,48 +63,102 @@ def move_text(key: Key[Array, ""], prompt: Prompt, noise: float) -> Prompt:
     def row(number: Array, text: Text) -> Text:
         return perturb(jax.random.fold_in(jax.random.fold_in(key, number), _TEXT), text, noise)
 
-    return jax.vmap(row)(jnp.arange(prompt.mask.shape[0]), prompt)
+    return jax.vmap(row)(rows, prompt)
 
 
-def make_step(model: Model, config: TrainConfig, optimizer: optax.GradientTransformation):
+def make_step(
+    model: Model,
+    config: TrainConfig,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh | None = None,
+):
     """The compiled step ``(state, batch) -> (state, metrics)``.
 
     Metrics are the mean loss, the gradient's norm, and per bucket of sigma the summed loss and the
     number of rows, with plain and mixed rows apart.
-    """
 
-    def loss(params: Params, batch: Batch, key: Array):
+    Args:
+        model: what is trained.
+        config: the run.
+        optimizer: what makes updates of gradients.
+        mesh: the devices (`training_mesh`); by default one.
+
+    Raises:
+        ConfigError: the batch does not divide among the devices, or their rows into parts.
+    """
+    mesh = mesh or training_mesh(devices=jax.local_devices()[:1])
+    _check_batch(config, mesh)
+    placed = state_places(model, optimizer, mesh)
+
+    def row_losses(params: Params, batch: Batch, key: Array):
         mixed = is_mixed(batch.audio, batch.interference)
-        sigma, noise, drop = row_draws(key, config, batch.audio)
-        prompt = move_text(key, batch.prompt, getattr(config.model.conditioner, "noise", 0.0))
-        text = model.embed(params, drop_text(prompt, drop & ~mixed))
-        denoise = model.denoiser(params)
+        assert batch.rows is not None
+        sigma, noise, drop = row_draws(key, config, batch.rows, batch.audio)
+        strength = getattr(config.model.conditioner, "noise", 0.0)
+        prompt = move_text(key, batch.prompt, strength, batch.rows)
         rows = denoising_loss(
-            denoise,
+            model.denoiser(params),
             batch.audio,
             batch.interference,
-            text,
+            model.embed(params, drop_text(prompt, drop & ~mixed)),
             sigma,
             noise,
             config.model.sigma_data,
             config.mixed_cap,
             math.inf if config.plain_cap is None else config.plain_cap,
         )
-        return rows.mean(), _buckets(rows, sigma, mixed)
+        return rows.sum() / config.batch, {"loss": rows.sum() / config.batch} | _buckets(
+            rows, sigma, mixed
+        )
+
+    gradient = in_parts(jax.grad(row_losses, has_aux=True), config.accumulate)
+    gradient = sum_over_rows(gradient, mesh, placed.params)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        grad = jax.value_and_grad(loss, has_aux=True)
-        (value, buckets), gradient = grad(state.params, batch, key)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        if batch.rows is None:
+            batch = batch._replace(rows=jnp.arange(config.batch))
+        grads, metrics = gradient(state.params, batch, key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(config.optimizer.ema, (count + 1) / (count + 20))
         ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        metrics = {"loss": value, "gradient": optax.tree.norm(gradient), **buckets}
+        metrics = {**metrics, "gradient": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, opt_state, ema), metrics  # type: ignore
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh.size == 1:
+        return jax.jit(step, donate_argnums=0)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(step, donate_argnums=0, out_shardings=(placed, everywhere))
+
+
+def in_parts(gradient: Callable[..., PyTree], parts: int) -> Callable[..., PyTree]:
+    """`gradient` of a batch in so many parts, one after the other, and the sum of its answers."""
+    if parts == 1:
+        return gradient
+
+    def summed(params: Params, batch: Batch, key: Array) -> PyTree:
+        def take(leaf: Array) -> Array:
+            return leaf.reshape(parts, -1, *leaf.shape[1:])
+
+        def add(total: PyTree, part: Batch) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, total, gradient(params, part, key)), None
+
+        split = jax.tree.map(take, batch)
+        shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda leaf: leaf[0], split), key)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(add, zeros, split)[0]
+
+    return summed
+
+
+def _check_batch(config: TrainConfig, mesh: Mesh) -> None:
+    if config.batch % (mesh.size * config.accumulate):
+        raise ConfigError(
+            f"batch is {config.batch}: make it a multiple of {mesh.size} devices x accumulate "
+            f"{config.accumulate}"
+        )
 
 
 def _buckets(rows: Array, sigma: Array, mixed: Array) -> Metrics:

@@ -112,20 +112,20 @@ def curve(config: TrainConfig) -> TrainConfig:
 @pytest.fixture(autouse=True)
 def made_once(made: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal configurations share one compiled step and their first weights (as copies)."""
-    init = Model.init
+    make_state = loop.make_state
 
-    def init_once(model: Model, key: Any) -> Any:
-        name = model.config, tuple(np.asarray(jax.random.key_data(key)).tolist())
+    def make_state_once(model: Model, optimizer: Any, seed: int, mesh: Any) -> TrainState:
+        name = model.config, seed
         if name not in made:
-            made[name] = jax.tree.map(np.array, init(model, key))
+            made[name] = jax.tree.map(np.array, make_state(model, optimizer, seed, mesh))
         return jax.tree.map(jnp.array, made[name])
 
-    def make_step_once(model: Model, config: TrainConfig, optimizer: Any) -> Any:
+    def make_step_once(model: Model, config: TrainConfig, optimizer: Any, *mesh: Any) -> Any:
         if curve(config) not in made:
             made[curve(config)] = make_step(model, config, optimizer)
         return made[curve(config)]
 
-    monkeypatch.setattr(Model, "init", init_once)
+    monkeypatch.setattr(loop, "make_state", make_state_once)
     monkeypatch.setattr(loop, "make_step", make_step_once)
 
 

@@ -64,8 +64,8 @@ def test_seed_decides_the_noise(start, batches):
 def test_draws_belong_to_the_row(config):
     """Row r of a batch draws the same sigma and noise whatever the batch's size."""
     settings, key = config(), jax.random.key(3)
-    few = row_draws(key, settings, jnp.zeros((2, 64, 1)))
-    many = row_draws(key, settings, jnp.zeros((5, 64, 1)))
+    few = row_draws(key, settings, jnp.arange(2), jnp.zeros((2, 64, 1)))
+    many = row_draws(key, settings, jnp.arange(5), jnp.zeros((5, 64, 1)))
     for a, b in zip(few, many, strict=True):
         assert_array_equal(a, b[:2])
     sigma, noise, _ = many
@@ -75,7 +75,9 @@ def test_draws_belong_to_the_row(config):
 
 def test_null_is_drawn_at_its_rate(config):
     """One row in four loses its text; ln sigma has the configured mean and deviation."""
-    sigma, _, drop = row_draws(jax.random.key(0), config(null=0.25), jnp.zeros((20_000, 1, 1)))
+    sigma, _, drop = row_draws(
+        jax.random.key(0), config(null=0.25), jnp.arange(20_000), jnp.zeros((20_000, 1, 1))
+    )
     assert_allclose(np.mean(np.asarray(drop)), 0.25, atol=0.015)
     logs = np.log(np.asarray(sigma))
     assert_allclose([logs.mean(), logs.std()], [-3, 1], atol=0.03)
@@ -121,7 +123,9 @@ def test_text_is_dropped_from_plain_rows_only(start, batches, config):
     step, state = start()
     batch = next(batches())
     keys = jax.vmap(lambda n: jax.random.fold_in(jax.random.key(0), n))(jnp.arange(200))
-    drop = jax.vmap(lambda key: row_draws(key, config(), batch.audio)[2])(keys)
+    drop = jax.vmap(
+        lambda key: row_draws(key, config(), jnp.arange(len(batch.audio)), batch.audio)[2]
+    )(keys)
     number = int(np.flatnonzero(np.asarray(drop).all(1))[0])
     state = state._replace(step=jnp.asarray(number, jnp.int32))
     other = Tokens(batch.prompt.ids, ~batch.prompt.mask)
