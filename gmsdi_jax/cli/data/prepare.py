@@ -75,6 +75,8 @@ class Jamendo(_Preparation):
     with the first unfinished file. Prints what each split holds.
     """
 
+    cut: Annotated[Cut, arg(name="")] = Cut(tracks_per_shard=64)
+    """How shards are cut; 64 tracks are a tenth of a tar."""
     metadata: Path | None = None
     """Folder of the data set's TSV files; by default they are looked for in SRC."""
     split: Literal["paper", "split-0", "split-1", "split-2", "split-3", "split-4"] = "paper"
