@@ -35,6 +35,12 @@ class NumericsError(GMSDIError):
     exit_code = 70
 
 
+class PreemptedError(GMSDIError):
+    """A run was told to stop, and saved: exit code 85; the same command with resume goes on."""
+
+    exit_code = 85
+
+
 class OutputError(GMSDIError):
     """A result could not be written: exit code 74."""
 

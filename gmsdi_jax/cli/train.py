@@ -83,6 +83,7 @@ def train(arguments: Sequence[str], console: Console) -> int:
                 embed=_embed(config, encoder, book),
                 resume=options.resume,
                 on_progress=_Report(config.steps, advance, console),
+                on_event=console.say,
             )
     except KeyboardInterrupt:
         console.say("stopped: the same command with --resume goes on from the last checkpoint")

@@ -19,12 +19,13 @@ from jax.sharding import Mesh
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig, to_json
 from gmsdi_jax.distributed import is_first, place_batch, training_mesh, wait_for_all, whole
-from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
-from gmsdi_jax.train.checkpoint import Checkpoints
+from gmsdi_jax.errors import ConfigError, NumericsError, OutputError, PreemptedError
+from gmsdi_jax.train.checkpoint import About, Checkpoints
 from gmsdi_jax.train.feed import Batches, Feed
 from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
 from gmsdi_jax.train.state import make_optimizer, make_state
-from gmsdi_jax.train.step import make_step, report
+from gmsdi_jax.train.step import Metrics, make_step, report
+from gmsdi_jax.train.stop import Stop
 from gmsdi_jax.types import Batch, Params, TrainState
 from gmsdi_jax.weights import save_model
 
@@ -40,6 +41,7 @@ def train(
     embed: Callable[[Batch], Batch] = lambda batch: batch,
     resume: bool = False,
     on_progress: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> TrainState:
     """Trains to ``config.steps`` and returns the last state.
 
@@ -50,11 +52,15 @@ def train(
         embed: what becomes of a batch before its step: labels or audio to frozen embeddings.
         resume: continue the run in ``config.out``; without it that folder must not hold one.
         on_progress: called after every step with its number and, when there are any, new metrics.
+        on_event: told one line when a checkpoint is damaged and an older one is used.
 
     Raises:
         ConfigError: the folder holds a run and `resume` is off, or holds a different run.
+        UnavailableError: there are checkpoints, and none of them is good.
         NumericsError: the loss is not finite; the last checkpoint is kept.
-        KeyboardInterrupt: after the step in flight was saved.
+        OutputError: a checkpoint could not be written; those before it are whole.
+        PreemptedError: SIGTERM or SIGINT came; the step in flight was finished and saved.
+        KeyboardInterrupt: a second SIGINT came, or a caller raised it; the last step was saved.
     """
     mesh = training_mesh(config.fsdp)
     model = Model(config.model)
@@ -62,16 +68,23 @@ def train(
     step = make_step(model, config, optimizer, mesh)
     _claim(config, resume)
     state = make_state(model, optimizer, config.seed, mesh)
-    checkpoints = Checkpoints(config.out / "checkpoints", config.keep)
-    if resume and checkpoints.latest is not None:
-        state, position = checkpoints.restore(state)
-        batches.set_state(position)
+    about = About(config.seed, to_json(config))
+    checkpoints = Checkpoints(
+        config.out / "checkpoints", config.keep, about=about, on_event=on_event
+    )
+    pending: list[Metrics] = []
+    found = checkpoints.resume(state) if resume else None
+    if found is not None:
+        state, position = found
+        batches.set_state(position["data"])
+        pending = _from_json(position["pending"])
     start = int(state.step)
     writers = _writers(config, start if resume else None) if is_first() else []
     feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
     run = _Run(config, step, feed, checkpoints, writers, mesh)
     try:
-        return run.advance(state, start, validate, on_progress)
+        with Stop() as stop:
+            return run.advance(state, start, pending, stop, validate, on_progress)
     finally:
         checkpoints.close()
         for writer in writers:
@@ -87,8 +100,16 @@ class _Run:
         self.config, self.step_function, self.feed, self.mesh = config, step_function, feed, mesh
         self.checkpoints, self.writers = checkpoints, writers
 
-    def advance(self, state: TrainState, start: int, validate, on_progress) -> TrainState:
-        config, pending = self.config, []
+    def advance(
+        self,
+        state: TrainState,
+        start: int,
+        pending: list[Metrics],
+        stop: Stop,
+        validate,
+        on_progress,
+    ) -> TrainState:
+        config = self.config
         try:
             for step in range(start + 1, config.steps + 1):
                 state, metrics = self.step_function(state, next(self.feed))
@@ -100,17 +121,28 @@ class _Run:
                         values |= self._validated(state, validate)
                     for writer in self.writers:
                         writer.write(step, values)
-                    pending = []
+                    pending.clear()
                 if step % config.save_every == 0 or step == config.steps:
-                    self.checkpoints.save(step, state, self.feed.get_state())
+                    self._save(step, state, pending)
+                self.checkpoints.check()
                 on_progress(step, values)
+                if step < config.steps and stop.agreed(step):
+                    self._save(step, state, pending)
+                    raise PreemptedError(
+                        f"{stop.reason or 'a signal to another process'}: stopped and saved at "
+                        f"step {step}; the same command with --resume goes on"
+                    )
         except KeyboardInterrupt:
-            # Only a step that ends a log window resumes to the same lines.
             done = int(state.step)  # `step` may have moved on already
-            if not pending and done > start:
-                self.checkpoints.save(done, state, self.feed.get_state())
+            if done > start and len(pending) == done % config.log_every:
+                self._save(done, state, pending)
             raise
         return state
+
+    def _save(self, step: int, state: TrainState, pending: list[Metrics]) -> None:
+        """The metrics of a log window that is not full travel along: its line will be the same."""
+        position = {"data": self.feed.get_state(), "pending": _to_json(pending)}
+        self.checkpoints.save(step, state, position)
 
     def _finite(self, values: dict[str, float], step: int) -> dict[str, float]:
         if not math.isfinite(values["loss"]):
@@ -127,6 +159,15 @@ class _Run:
         if is_first() and scores["score"] > best_score(path, "score"):
             save_model(self.config.out / "best", self.config.model, average)
         return scores
+
+
+def _to_json(pending: list[Metrics]) -> list[dict[str, Any]]:
+    """Metrics of some steps as lists of numbers: JSON holds every float32 exactly."""
+    return [{name: np.asarray(v).tolist() for name, v in m.items()} for m in pending]
+
+
+def _from_json(pending: list[dict[str, Any]]) -> list[Metrics]:
+    return [{name: np.asarray(v, np.float32) for name, v in m.items()} for m in pending]  # type: ignore[misc]
 
 
 def _numbered(batch: Batch) -> Batch:

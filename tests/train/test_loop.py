@@ -1,6 +1,7 @@
 """The loop: exact resume, one run per folder, the best weights, and failures with a name."""
 
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from gmsdi_jax.config import OptimizerConfig
-from gmsdi_jax.errors import ConfigError, NumericsError, OutputError
+from gmsdi_jax.errors import ConfigError, NumericsError, OutputError, PreemptedError
 from gmsdi_jax.train import train
 from gmsdi_jax.train.checkpoint import Checkpoints
 from gmsdi_jax.train.feed import AHEAD
@@ -44,12 +45,13 @@ def straight(config, batches, tmp_path):
 def test_resumed_run_is_the_straight_run(straight, config, batches, stop):
     """Interrupted anywhere and resumed: weights, optimizer, average and metrics are equal bits.
 
-    After step 4 or 5 the half log window is thrown away, so that resuming repeats it.
+    After step 4 or 5 the half log window travels with the checkpoint.
     """
     settings = config()
     with pytest.raises(KeyboardInterrupt):
         train(settings, batches(), on_progress=interrupt_at(stop))
     assert len(lines(settings).splitlines()) == 1
+    assert Checkpoints(settings.out / "checkpoints", write=False).latest == stop
     state = train(settings, batches(), resume=True)
     same(state, straight[0])
     assert lines(settings) == straight[1]
@@ -71,6 +73,52 @@ def test_interrupted_between_steps_keeps_the_step_that_is_done(straight, config,
     assert Checkpoints(settings.out / "checkpoints", 1).latest == 5 - AHEAD
     same(train(settings, batches(), resume=True), straight[0])
     assert Checkpoints(settings.out / "checkpoints", 1).latest == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_the_step_is_finished_and_saved(straight, config, batches, number):
+    """Exit code 85, nothing is computed twice, and the curve is the same bits."""
+    settings, before = config(), signal.getsignal(number)
+
+    def told(step, values):
+        if step == 4:
+            signal.raise_signal(number)
+
+    with pytest.raises(PreemptedError, match=rf"{number.name}: stopped and saved at step 4") as end:
+        train(settings, batches(), on_progress=told)
+    assert end.value.exit_code == 85
+    assert signal.getsignal(number) == before
+    steps = []
+    state = train(settings, batches(), resume=True, on_progress=lambda n, v: steps.append(n))
+    assert steps == [5, 6]
+    same(state, straight[0])
+    assert lines(settings) == straight[1]
+
+
+def test_a_second_ctrl_c_ends_at_once(config, batches):
+    def impatient(step, values):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), batches(), on_progress=impatient)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(straight, config, batches):
+    """One line says so; the curve is the same bits, for the steps in between are done again."""
+    settings, said = config(keep=3, save_every=1, log_every=1, eval_every=1), []
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, batches(), on_progress=interrupt_at(4))
+    place = settings.out / "checkpoints"
+    for path in (place / "4").rglob("*"):
+        if path.is_file() and path.stat().st_size > 2000:
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 4
+            path.write_bytes(bytes(data))
+    same(train(settings, batches(), resume=True, on_event=said.append), straight[0])
+    assert len(said) == 1
+    assert "4" in said[0]
+    assert (place / "4.bad").exists()
 
 
 def test_interrupted_validation_is_done_again(config, batches):
