@@ -4,6 +4,7 @@ The expected output is golden/NAME.txt. Where a launcher changes on purpose, `GO
 writes them anew, for the eye to compare.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gmsdi_jax.cli import main
+
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 RUN = {"DATA": "gs://bucket/data", "OUT": "gs://bucket/out"}
 FILES = {"DATA": "/data/slakh", "OUT": "/runs/slakh"}
@@ -212,3 +216,14 @@ def test_a_dry_run_calls_no_program_of_a_cluster(launch, standin, tmp_path):
     for name, words, variables in CASES.values():
         assert launch(name, *words, "--dry-run", **variables).code == 0
     assert not (tmp_path / "called").exists()
+
+
+def test_gmsdi_knows_the_flags_that_are_set(capsys):
+    """launch/env.sh writes flags as text: here they are held against those of the program."""
+    with contextlib.suppress(SystemExit):
+        main(["train", str(ROOT / "experiments" / "minislakh_tiny.py"), "--help"])
+    known = set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out))
+    for case in ("local_cpu", "slurm_cpu"):
+        words = shlex.split((GOLDEN / f"{case}.txt").read_text())
+        command = words[words.index("gmsdi") : words.index("--steps")]
+        assert {word for word in command if word.startswith("--")} <= known
