@@ -116,10 +116,10 @@ def test_room_is_asked_for_before_a_save(folder, monkeypatch):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 4 MiB."""
+    """A disk of 4 MiB and 150 files."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=150", "tmpfs", str(disk)]
     if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False).returncode:
         pytest.skip("needs the right to mount a disk")
     yield disk
@@ -168,6 +168,34 @@ def full_disk(disk, rooms):
 def test_a_full_disk(small_disk):
     """The save fails and the others stay, also in the next start; with room it goes on."""
     assert full_disk(small_disk, [1.0, 1.5]) == 1
+
+
+def test_no_room_for_folders(small_disk):
+    """Each failed save is told once, as the step that it was, and no thread waits for another."""
+    save_steps(small_disk / "c", 1)
+    checkpoints = Checkpoints(small_disk / "c", keep=9)
+    checkpoints.resume(state_of(0))
+    fillers = [small_disk / f"filler{n}" for n in range(150)]
+    for left in (0, 1, 2, 4, 7, 11, 16):
+        with contextlib.suppress(OSError):
+            for filler in fillers:
+                filler.touch()
+        for filler in [path for path in fillers if path.exists()][:left]:
+            filler.unlink()
+        begin = time.monotonic()
+        with pytest.raises(OutputError, match=r"/c/2: not saved \(no space left on the device\)"):
+            save_2(checkpoints)
+        assert time.monotonic() - begin < 20
+    for filler in fillers:
+        filler.unlink(missing_ok=True)
+    save_2(checkpoints)
+    checkpoints.close()
+    assert names(small_disk / "c") == {"1", "2"}
+
+
+def save_2(checkpoints):
+    checkpoints.save(2, state_of(2), {"n": 2})
+    checkpoints.wait()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ def keep_orbax_quiet() -> None:
     """Once per process; more often is no error."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_passes)
-    warnings.filterwarnings("ignore", r"coroutine '(async_serialize_from_host|Store)\b")
+    warnings.filterwarnings("ignore", r"coroutine '(async_serialize|_read_array_index|Store\.)")
     if not isinstance(sys.unraisablehook, _Unraisable):
         sys.unraisablehook = _Unraisable(sys.unraisablehook)
 
@@ -40,8 +40,21 @@ class _Unraisable:
 def _passes(record: logging.LogRecord) -> bool:
     theirs = "orbax" in record.pathname  # absl's records know who called
     if record.name == "asyncio" and record.exc_info:
-        lines = traceback.format_exception(record.exc_info[1])
-        theirs = any("orbax" in line or "tensorstore" in line for line in lines)
+        theirs = _is_of_orbax(record.exc_info[1])
     if theirs:
         _OURS.debug(record.getMessage(), exc_info=record.exc_info)
     return not theirs
+
+
+def _is_of_orbax(error: BaseException | None) -> bool:
+    """Whether it went through Orbax or TensorStore.
+
+    Frames are looked at, not formatted: this may run in the middle of anything, whenever garbage is
+    collected, and formatting parses source, which Python 3.11 cannot do within itself.
+    """
+    while error is not None:
+        files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+        if any("orbax" in file for file in files) or "tensorstore" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -316,6 +316,7 @@ class Checkpoints:
 
     def _lost(self, step: int, error: Exception) -> OutputError:
         self._saving, self._halves = None, True
+        self._store.drop()
         self._sweep()
         return OutputError(
             f"{self._folder / str(step)}: not saved ({in_short(error)}): the checkpoints before it "

@@ -5,6 +5,7 @@ and JSON, so that one that fails leaves none waiting at a barrier; they agree af
 (`agreement`).
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ class Store:
         if self._writer is None:
             # Folders are made at once: a thread that cannot make one leaves others waiting for it.
             options = ocp.AsyncOptions(create_directories_asynchronously=False)
-            handler = ocp.CompositeCheckpointHandler()
+            composite = ocp.CompositeOptions(async_options=options)
+            handler = ocp.CompositeCheckpointHandler(composite_options=composite)
             self._writer = ocp.AsyncCheckpointer(handler, async_options=options)
         saved = {name: ocp.args.JsonSave(item) for name, item in items.items()}  # type: ignore
         saved[STATE] = ocp.args.StandardSave(state)  # type: ignore[call-arg]
@@ -54,6 +56,13 @@ class Store:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.close()
+
+    def drop(self) -> None:
+        """Gives up a write that failed, with whatever else it may complain about later."""
+        with contextlib.suppress(Exception):
+            self.wait()
+        with contextlib.suppress(Exception):
+            self.close()
 
     def read_items(self, path: Path) -> dict[str, Any]:
         """The JSON items of a step by name."""
