@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 FINAL = (2, 4, 70, 130)  # running it again cannot help: launch/README.md
 PREEMPTED = 85
+TERMINATED = 128 + signal.SIGTERM  # by a signal that it did not handle: told to end by others
 WRONG, UNAVAILABLE = 2, 4
 LONGEST_LINE = 1 << 16
 PR_SET_PDEATHSIG = 1
@@ -40,12 +41,12 @@ def most_telling(codes: Sequence[int]) -> int:
     """The exit code of the whole from those of the ranks, in the order in which they ended.
 
     A failure that is final tells more than a crash, which its peers only follow; the first crash
-    more than the later ones; any crash more than 85, since somebody did not save.
+    more than the later ones; SIGTERM more than 85, since somebody did not save.
     """
-    crashes = [code for code in codes if code not in (0, PREEMPTED, *FINAL)]
     final = [code for code in codes if code in FINAL]
-    preempted = [code for code in codes if code == PREEMPTED]
-    return next(iter([*final, *crashes, *preempted, 0]))
+    crashes = [code for code in codes if code not in (0, PREEMPTED, TERMINATED, *FINAL)]
+    told = [code for code in (TERMINATED, PREEMPTED) if code in codes]
+    return next(iter([*final, *crashes, *told, 0]))
 
 
 @dataclass

@@ -125,10 +125,10 @@ verdict() {
   for word in 'exited 2' 'exited 4' 'exited 70' 'exited 130' lost; do
     if grep -qx "status: $word" <<< "$said"; then echo "$word" && return; fi
   done
-  if word=$(grep -m1 'exited' <<< "$(grep -vxE 'status: exited (0|85)' <<< "$said")"); then
+  if word=$(grep -m1 'exited' <<< "$(grep -vxE 'status: exited (0|85|143)' <<< "$said")"); then
     echo "crashed ${word##* }" && return
   fi
-  for word in absent running 'exited 85' 'exited 0'; do
+  for word in absent running 'exited 143' 'exited 85' 'exited 0'; do
     if grep -qx "status: $word" <<< "$said"; then echo "$word" && return; fi
   done
 }
@@ -158,7 +158,7 @@ step() {
   case $found in
     running) ;;
     "exited 0") finish 0 ;;
-    absent | "exited 85") start || failed "starting fails" ;;
+    absent | "exited 85" | "exited 143") start || failed "starting fails" ;;
     lost) again ;; # the machine was away, which is no fault of the run
     crashed*) if ((++crashes > MAX_CRASHES)); then finish "${found#* }"; else again; fi ;;
     *) finish "${found#* }" ;;

@@ -118,7 +118,8 @@ FORGET, COUNT, FAIL = "RestartJobSetAndIgnoreMaxRestarts", "RestartJobSet", "Fai
     [
         *((code, FAIL) for code in (2, 4, 70, 130)),
         (85, FORGET),
-        *((code, COUNT) for code in (1, 74, 134, 137, 139, 143, 240, 24)),
+        (143, FORGET),
+        *((code, COUNT) for code in (1, 74, 134, 137, 139, 240, 24, 14)),
         (None, FORGET),
     ],
 )

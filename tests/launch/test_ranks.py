@@ -67,6 +67,8 @@ def test_each_line_says_its_rank_and_goes_where_it_came_from():
         ("139 70 1", 70),  # who caused it tells more than who followed
         ("2 2 2", 2),
         ("0 0 9", 9),
+        ("85 143 85", 143),  # somebody did not save
+        ("143 9 143", 9),
     ],
 )
 def test_the_most_telling_code_is_the_code_of_the_whole(codes, told):

@@ -51,16 +51,18 @@ def test_everything_agrees_on_the_exit_codes():
     texts = {
         name: (LAUNCH / name).read_text() for name in ("slurm.sbatch", "tpu_vm.sh", "sky.yaml")
     }
+    assert "  85) requeue" in texts["slurm.sbatch"]
+    assert "  143) requeue" in texts["slurm.sbatch"]
     (codes,) = re.findall(r"^  ([\d |]+)\) say \"ended", texts["slurm.sbatch"], re.MULTILINE)
     assert {int(code) for code in codes.split(" | ")} == FINAL
     codes = re.findall(r"'exited (\d+)'", texts["tpu_vm.sh"])
-    assert {int(code) for code in codes} == FINAL | {0, 85}
-    (codes,) = re.findall(r"in ([\d |]+)\) exit", texts["sky.yaml"])
+    assert {int(code) for code in codes} == FINAL | {0, 85, 143}
+    (codes,) = re.findall(r"^ +([\d |]+\|[\d |]+)\) exit", texts["sky.yaml"], re.MULTILINE)
     assert {int(code) for code in codes.split(" | ")} == FINAL | {0, 85}
     jobset = yaml.safe_load((LAUNCH / "gke" / "jobset.yaml").read_text())
     (group,) = jobset["spec"]["replicatedJobs"]
     rules = group["template"]["spec"]["podFailurePolicy"]["rules"]
-    assert set(rules[0]["onExitCodes"]["values"]) == FINAL | {85}
+    assert set(rules[0]["onExitCodes"]["values"]) == FINAL | {85, 143}
     ranks = (LAUNCH / "ranks.py").read_text()
     (codes,) = re.findall(r"^FINAL = \((.*)\)", ranks, re.MULTILINE)
     assert {int(code) for code in codes.split(", ")} == FINAL
@@ -68,6 +70,7 @@ def test_everything_agrees_on_the_exit_codes():
         r"^\| (\d+) \|.*\| (.*) \|$", (LAUNCH / "README.md").read_text(), re.MULTILINE
     )
     assert {int(code) for code, then in rows if then == "stays down"} == FINAL
+    assert {int(code) for code, then in rows if "however" in then} == {85, 143}
 
 
 def test_the_readme_names_every_launcher_and_no_other():

@@ -96,6 +96,10 @@ def test_codes_that_mean_something_pass(node, code):
     assert node(0, "--fail", f"0:3:{code}!", "--seconds", "0").returncode == code
 
 
+def test_sigterm_while_it_starts_is_a_preemption(node):
+    assert node(0, "--fail", "0:3:143!", "--seconds", "0", MAX_CRASHES="0").returncode == 85
+
+
 def test_crashes_come_again_some_times(node):
     flags = ("--fail", "0:3:-9!", "--seconds", "0")
     ran = [node(0, *flags, MAX_CRASHES="2") for _ in range(3)]

@@ -241,8 +241,18 @@ def test_a_slower_process_may_save_after_the_first(job):
 
 
 def test_the_time_limit_is_a_preemption(job):
+    """SLURM may send the signal up to a minute early: even while the processes start."""
     job.submit("--steps", "10000", TIME_LIMIT="00:01:00", GRACE="50")
-    until(lambda: "preempted and saved: requeued" in job.log(), 70)
+    until(lambda: "requeued" in job.log(), 70)
+    assert re.search(r"preempted (and saved|before it could save): requeued", job.log())
+
+
+def test_sigterm_while_the_program_starts_is_no_crash(job, standin):
+    (standin / "gmsdi").write_text("#!/bin/sh\necho starting\nexec sleep 100\n")
+    job.submit(MAX_CRASHES="0")
+    until(lambda: job.log().count("starting") == 2)
+    job.ask("scancel", "--signal=TERM", job.number)
+    until(lambda: "preempted before it could save: requeued" in job.log())
 
 
 def test_a_job_that_is_cancelled_stays_so(job):
