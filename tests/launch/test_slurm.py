@@ -232,7 +232,7 @@ def test_preempted_requeued_and_the_same_to_the_last_bit(job, tmp_path, leaks):
 
 
 def test_a_slower_process_may_save_after_the_first(job):
-    """With srun --kill-on-bad-exit=1 this ended with 143, which would count as a crash."""
+    """With srun --kill-on-bad-exit=1 the slower one was ended, and srun told 143."""
     job.submit("--steps", "1000", "--linger", "3")
     job.at_step(3)
     job.ask("scancel", "--signal=TERM", job.number)
