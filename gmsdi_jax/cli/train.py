@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 from tyro.conf import Positional, arg
@@ -41,8 +41,9 @@ class Train:
 
     experiment: Annotated[Positional[Path], arg(metavar="EXPERIMENT.py")]
     """A file with a function config() -> TrainConfig, such as experiments/minislakh_tiny.py."""
-    resume: bool = False
-    """Go on with the run in the folder, bit for bit as if it had never stopped."""
+    resume: Literal["never", "auto", "must"] = "never"
+    """Go on with the run in the folder, bit for bit as if it had never stopped: auto begins one
+    where there is none, must refuses to; never refuses a folder that holds a run."""
     hosts: Annotated[HostsConfig, arg(name="")] = field(default_factory=HostsConfig)
     """Which processes train together."""
     quiet: Quiet = False
@@ -57,6 +58,8 @@ def train(arguments: Sequence[str], console: Console) -> int:
     console.quiet = options.quiet
     join(options.hosts)
     config = options.config
+    if options.resume == "must" and not (config.out / "config.json").exists():
+        raise ConfigError(f"{config.out}: there is no run to resume; name its folder with --out")
     encoder = _encoder(config)
     book = _book(config, encoder)
     model = Model(config.model, book)
@@ -81,12 +84,12 @@ def train(arguments: Sequence[str], console: Console) -> int:
                 batches,  # type: ignore[arg-type]
                 validate,
                 embed=_embed(config, encoder, book),
-                resume=options.resume,
+                resume=options.resume != "never",
                 on_progress=_Report(config.steps, advance, console),
                 on_event=console.say,
             )
     except KeyboardInterrupt:
-        console.say("stopped: the same command with --resume goes on from the last checkpoint")
+        console.say("stopped: the same command with --resume auto goes on from the last checkpoint")
         raise
     if validate and is_first():
         _save_static(config, split, console)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import jax
 
-from gmsdi_jax.errors import ConfigError, UnavailableError
+from gmsdi_jax.errors import ConfigError, OutputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def join(config: HostsConfig) -> None:
     """Waits for all processes of the run; does nothing for a run of one.
 
     Raises:
-        UnavailableError: they do not find each other.
+        OutputError: they do not find each other; it may go better another time.
     """
     if config.distributed == "off" and config.coordinator is None:
         return
@@ -68,7 +68,7 @@ def join(config: HostsConfig) -> None:
         )
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UnavailableError(
+        raise OutputError(
             f"the processes do not find each other ({reason}): give --coordinator HOST:PORT, "
             "--processes and --process"
         ) from error

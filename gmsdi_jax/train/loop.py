@@ -130,7 +130,7 @@ class _Run:
                     self._save(step, state, pending)
                     raise PreemptedError(
                         f"{stop.reason or 'a signal to another process'}: stopped and saved at "
-                        f"step {step}; the same command with --resume goes on"
+                        f"step {step}; the same command with --resume auto goes on"
                     )
         except KeyboardInterrupt:
             done = int(state.step)  # `step` may have moved on already
@@ -193,7 +193,9 @@ def _claim(config: TrainConfig, resume: bool) -> None:
         wait_for_all("every process has looked for a run")
         if begun:
             if not resume:
-                raise ConfigError(f"{config.out}: holds a run; add --resume, or name another --out")
+                raise ConfigError(
+                    f"{config.out}: holds a run; add --resume auto, or name another --out"
+                )
             _same(json.loads(path.read_text()), values, path)
         elif is_first():
             path.write_text(json.dumps(values, indent=2) + "\n")

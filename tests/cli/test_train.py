@@ -95,10 +95,10 @@ def test_a_run_and_its_folder(train, whole_run):
     ran = train("--out", folder)
     assert (ran.code, ran.out) == (2, "")
     assert "--resume" in ran.err
-    other = train("--out", folder, "--resume", "--batch", 3)
+    other = train("--out", folder, "--resume", "auto", "--batch", 3)
     assert other.code == 2
     assert "batch was 2, is 3" in other.err
-    done = train("--out", folder, "--resume")  # nothing is left to do
+    done = train("--out", folder, "--resume", "must")  # nothing is left to do
     assert (done.code, done.out) == (0, f"{folder}\n")
     assert len(metrics(folder)) == 24
 
@@ -115,7 +115,7 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(train, tmp_path, monkeypatch, 
     assert "--resume" in ran.err
     assert len(metrics(tmp_path / "run")) == 4
     assert "--resume" in train().err
-    assert train("--resume").code == 0
+    assert train("--resume", "auto").code == 0
     assert metrics(tmp_path / "run") == metrics(whole_run[0])
 
 
@@ -129,7 +129,7 @@ def test_kill_9_and_resume_give_the_same_curve_bit_for_bit(train, experiment, tm
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert 0 < len(metrics(tmp_path / "run")) < len(metrics(whole_run[0]))
-    assert train("--resume").code == 0
+    assert train("--resume", "auto").code == 0
     assert metrics(tmp_path / "run") == metrics(whole_run[0])
 
 
@@ -154,7 +154,7 @@ def test_an_experiment_that_is_none(gmsdi, tmp_path, text, says):
 
 
 def test_no_experiment_is_a_usage_error(gmsdi):
-    ran = gmsdi("train", "--resume")
+    ran = gmsdi("train", "--resume", "auto")
     assert ran.code == 2
     assert "experiment" in ran.err
 
@@ -179,3 +179,10 @@ def test_data_that_is_missing_or_of_another_kind(train, tmp_path):
     assert ran.code == 2
     assert "16000" in ran.err
     assert "22050" in ran.err
+
+
+def test_a_run_that_must_go_on_has_to_be_there(train, tmp_path):
+    ran = train("--resume", "must")
+    assert ran.code == 2
+    assert "no run to resume" in ran.err
+    assert not (tmp_path / "run").exists()

@@ -97,7 +97,7 @@ def test_the_encoder_must_be_named(run):
 def test_a_run_goes_on_with_its_own_encoder(run, tmp_path):
     """Another one is refused, exit code 2: half of a run on other embeddings is neither's."""
     first, other = t5_folder(tmp_path / "first"), t5_folder(tmp_path / "other", seed=1)
-    more = ("--resume", "--steps", 3, "--save-every", 1)
+    more = ("--resume", "auto", "--steps", 3, "--save-every", 1)
     assert run("t5", "--encoder", first)[1].code == 0
     _, ran = run("t5", "--encoder", other, *more)
     assert ran.code == 2

@@ -87,7 +87,7 @@ def test_two_processes_are_one_and_stop_together(folder):
     assert "SIGTERM: stopped and saved at step" in said[1]
     stopped = max(curve(folder, "run"))
     assert 10 <= stopped < 50
-    rest = start(folder, "run", 8, "--resume")
+    rest = start(folder, "run", 8, "--resume", "auto")
     errors = rest.communicate()[1]
     assert rest.returncode == 0, errors
     expected, found = curve(folder, "alone"), curve(folder, "run")
