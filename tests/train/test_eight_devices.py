@@ -12,10 +12,14 @@ FLAG = "--xla_force_host_platform_device_count=8"
 
 
 @pytest.mark.timeout(900)
-def test_everything_holds_on_eight_devices():
+@pytest.mark.parametrize(
+    "which", [["-m", "not slow"], pytest.param(["--slow", "-m", "slow"], marks=pytest.mark.slow)]
+)
+def test_everything_holds_on_eight_devices(which):
     flags = f"{os.environ.get('XLA_FLAGS', '')} {FLAG}"
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", TESTS],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        + [*which, TESTS],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         cwd=TESTS.parents[2],
         capture_output=True,
