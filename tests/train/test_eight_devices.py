@@ -17,9 +17,9 @@ FLAG = "--xla_force_host_platform_device_count=8"
 )
 def test_everything_holds_on_eight_devices(which):
     flags = f"{os.environ.get('XLA_FLAGS', '')} {FLAG}"
+    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        + [*which, TESTS],
+        [sys.executable, "-m", "pytest", *plain, *which, TESTS],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         cwd=TESTS.parents[2],
         capture_output=True,
