@@ -120,6 +120,18 @@ def test_flipped_weights_are_named(folder):
     assert int(checkpoints.restore(state_of(0))[0].step) == 2
 
 
+def test_an_array_that_is_not_found_is_damage(folder):
+    """Where its name is wrong Orbax leaves it alone, in a whole state and in a part of it."""
+    file = folder / "2" / "state" / "_METADATA"
+    file.write_text(file.read_text().replace("'ema'", "'emu'").replace('"ema"', '"emu"'))
+    events = []
+    checkpoints = Checkpoints(folder, keep=5, on_event=events.append)
+    assert bits(checkpoints.restore_ema(state_of(0).ema)) == bits(state_of(1).ema)
+    assert int(checkpoints.restore(state_of(0))[0].step) == 1
+    assert all("failed verification: ema/kernel cannot be read" in line for line in events)
+    assert len(events) == 2
+
+
 def test_a_name_that_is_taken(folder):
     """What was set aside before stays."""
     (folder / "2.bad").mkdir()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 from jaxtyping import PyTree
 
 from gmsdi_jax import __version__
@@ -104,6 +105,18 @@ def mismatches(manifest: Json, like: Mapping[str, PyTree], part: bool = False) -
         for path in sorted({*here, *saved})
         if here.get(path) != saved.get(path)
     ]
+
+
+def check_complete(manifest: Json, state: Mapping[str, PyTree], part: bool = False) -> None:
+    """Whether every array was read; Orbax leaves those alone that it does not find.
+
+    Raises:
+        DamageError: some were not; the message names the first.
+    """
+    named = named_leaves(state)
+    unread = [path for path, leaf in named.items() if isinstance(leaf, jax.ShapeDtypeStruct)]
+    if unread := unread or mismatches(manifest, state, part):
+        raise DamageError(f"{unread[0]} cannot be read")
 
 
 def check_state(manifest: Json, state: PyTree) -> None:

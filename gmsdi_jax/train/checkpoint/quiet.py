@@ -11,6 +11,7 @@ import traceback
 import warnings
 from typing import Any
 
+_WORDS = "tensorstore", "ocdbt", "zarr"  # of errors without a trace
 _OURS = logging.getLogger("gmsdi_jax.orbax")
 
 
@@ -54,7 +55,8 @@ def _is_of_orbax(error: BaseException | None) -> bool:
     """
     while error is not None:
         files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
-        if any("orbax" in file for file in files) or "tensorstore" in str(error).lower():
+        text = str(error).lower()
+        if any("orbax" in file for file in files) or any(word in text for word in _WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False

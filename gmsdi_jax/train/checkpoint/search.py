@@ -10,7 +10,13 @@ import jax
 from gmsdi_jax.errors import ConfigError, UnavailableError
 from gmsdi_jax.train.checkpoint import folder as disk
 from gmsdi_jax.train.checkpoint.agreement import DamageError, in_short, together, told
-from gmsdi_jax.train.checkpoint.manifest import Json, check_items, check_state, mismatches
+from gmsdi_jax.train.checkpoint.manifest import (
+    Json,
+    check_complete,
+    check_items,
+    check_state,
+    mismatches,
+)
 from gmsdi_jax.train.checkpoint.store import MANIFEST, POSITION, Store
 
 _NAMED = 5  # arrays that differ, in a message
@@ -118,7 +124,9 @@ class Search:
                 first = "; ".join(differ[:_NAMED])
                 raise ConfigError(f"{path}: the checkpoint is of another model: {first}{more}")
             with _unreadable("its arrays"):
-                return items, self._store.read_state(path, like)
+                state = self._store.read_state(path, like)
+            check_complete(items[MANIFEST], state, part)
+            return items, state
 
         items, state = together(read)
         check_state(items[MANIFEST], state)
