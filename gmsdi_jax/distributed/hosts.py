@@ -44,7 +44,7 @@ class HostsConfig:
             assert self.coordinator is not None
             if not 0 <= self.process < self.processes:
                 raise ConfigError(f"process is {self.process}: number them 0 to processes - 1")
-            if self.processes > 1 and self.process > 0 and not _has_port(self.coordinator):
+            if not _has_port(self.coordinator):
                 raise ConfigError(f"coordinator is {self.coordinator!r}: write HOST:PORT")
         if min(self.start_seconds, self.heartbeat_seconds) < 1:
             raise ConfigError("start_seconds and heartbeat_seconds must be at least 1")
