@@ -90,7 +90,7 @@ def needed(args: argparse.Namespace) -> float:
     config = replace(training(args), batch=1)
     model = Model(config.model)
     optimizer = make_optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: first_state(model.init(jax.random.key(0)), optimizer))
+    state = jax.eval_shape(lambda: first_state(model.init(jax.random.key(0)), config, optimizer))
     step = make_step(model, config, optimizer)
     cost = step.trace(state, batch_of(config, 1)).lower().cost_analysis()
     assert cost is not None

@@ -91,7 +91,7 @@ def step(args: argparse.Namespace) -> None:
     config = training(args)
     model = Model(config.model)
     optimizer = make_optimizer(config.optimizer, config.steps)
-    state = first_state(model.init(jax.random.key(0)), optimizer)
+    state = first_state(model.init(jax.random.key(0)), config, optimizer)
     batch = filled(batch_of(config, args.batch[0]))
     run = make_step(model, config, optimizer)
     parameters = state.params
@@ -120,7 +120,8 @@ def tpu(args: argparse.Namespace) -> None:
     config = training(args)
     model = Model(config.model)
     optimizer = make_optimizer(config.optimizer, config.steps)
-    state = placed(jax.eval_shape(lambda: first_state(model.init(jax.random.key(0)), optimizer)))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = placed(jax.eval_shape(lambda p: first_state(p, config, optimizer), params))
     print("| batch | forward, GiB | training step, GiB |\n|---:|---:|---:|")
     for rows in args.batch:
         batch = placed(batch_of(config, rows))

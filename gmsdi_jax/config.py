@@ -8,7 +8,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gmsdi_jax.data import WindowConfig
 from gmsdi_jax.errors import ConfigError, UnavailableError
@@ -104,6 +104,59 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AveragesConfig:
+    """Averages of the weights of which the best length is chosen after training (EDM2).
+
+    Each is a third copy of the weights on the devices; `gmsdi average` makes any other length of
+    the snapshots.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    widths: tuple[float, ...] = ()
+    """Relative standard deviations of the profiles that are kept; EDM2 keeps 0.05 and 0.1."""
+    every: int = 1000
+    """Steps between snapshots on disk; a multiple of `log_every`."""
+
+    def __post_init__(self):
+        """Refuses what no power function has."""
+        if any(not 0 < width < 0.28 for width in self.widths):
+            raise ConfigError(
+                f"averages.widths are {self.widths}: a relative width lies between 0 and 0.28"
+            )
+        if len({*self.widths}) < len(self.widths) or self.every < 1:
+            raise ConfigError("averages.widths must differ, and averages.every be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+    """What becomes of a step whose loss or gradient is not finite, or far out of the ordinary.
+
+    Such a step never moves the weights, whatever follows.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    policy: Literal["abort", "skip", "rollback"] = "abort"
+    """After a step that is not finite: abort ends the run (exit code 70), skip goes on with the
+    next batch, rollback goes back to the last checkpoint and on with the data that comes next."""
+    most: int = 8
+    """Steps left out in a row, or times gone back, after which the run ends in any case."""
+    spikes: float | None = None
+    """Leaves out steps whose loss or gradient norm is so many standard deviations above the mean of
+    the last ones; 6 is usual."""
+    recent: int = 128
+    """Steps that such a mean is taken over; it takes half as many before any step is left out."""
+
+    def __post_init__(self):
+        """Refuses numbers that make no sense."""
+        if self.most < 1 or self.recent < 2 or (self.spikes is not None and self.spikes <= 0):
+            raise ConfigError("guard: make most at least 1, recent at least 2, spikes positive")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training run; an experiment file has one function ``config() -> TrainConfig``."""
 
@@ -117,6 +170,10 @@ class TrainConfig:
     """Folder of the frozen text or audio encoder, for a model that is conditioned on one."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The optimizer."""
+    averages: AveragesConfig = field(default_factory=AveragesConfig)
+    """Averages of the weights beside the usual one."""
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    """What becomes of a step that is not finite."""
     windows: WindowConfig = field(default_factory=WindowConfig)
     """How examples are cut, labelled and mixed."""
     window: int = 2**15
@@ -145,23 +202,36 @@ class TrainConfig:
     """Steps per line of metrics.jsonl."""
     save_every: int = 1000
     """Steps between checkpoints; a multiple of `log_every`."""
+    save_minutes: float = 30.0
+    """Minutes after which a checkpoint is due all the same; 0 counts steps only."""
     eval_every: int = 1000
     """Steps between validations; a multiple of `log_every`; 0 for none."""
     eval_windows: int = 32
     """Validation windows with at least two active stems."""
     keep: int = 3
-    """Checkpoints kept."""
+    """Newest checkpoints that are kept."""
+    keep_every: int | None = None
+    """Checkpoints of multiples of so many steps are kept for ever."""
+    keep_best: int = 0
+    """Checkpoints with the highest validation scores that are kept as well."""
+    hang_minutes: float = 30.0
+    """Minutes without a finished step after which the run tells where it hangs, and ends; or 0."""
     wandb: str | None = None
     """Project on Weights & Biases to log to, beside metrics.jsonl."""
 
     def __post_init__(self):
         """Refuses contradictions."""
-        for name in ("save_every", "eval_every"):
-            if getattr(self, name) % self.log_every:
+        multiples = {"save_every": self.save_every, "eval_every": self.eval_every}
+        if self.averages.widths:
+            multiples["averages.every"] = self.averages.every
+        for name, steps in multiples.items():
+            if steps % self.log_every:
                 raise ConfigError(
-                    f"{name} is {getattr(self, name)}: make it a multiple of log_every "
-                    f"({self.log_every}), so that a resumed run logs the same lines"
+                    f"{name} is {steps}: make it a multiple of log_every ({self.log_every}), so "
+                    "that a resumed run logs the same lines"
                 )
+        if min(self.save_minutes, self.hang_minutes) < 0:
+            raise ConfigError("save_minutes and hang_minutes must not be negative")
         if min(self.accumulate, self.fsdp, self.batch) < 1:
             raise ConfigError("accumulate, fsdp and batch must be at least 1")
         multiple = getattr(self.model.network, "multiple", 1)

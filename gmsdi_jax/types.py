@@ -142,6 +142,10 @@ class TrainState(NamedTuple):
     params: PyTree
     opt_state: PyTree
     ema: PyTree
+    profiles: PyTree = ()
+    """Averages of power-function profile, one per width (`gmsdi_jax.train.averages`)."""
+    recent: PyTree = ()
+    """Losses and gradient norms of the last steps, where spikes are left out."""
 
 
 Params = dict[str, Any]

@@ -6,10 +6,9 @@ separate -m``. Resuming continues the data order and the noise exactly, so the l
 one that an uninterrupted run writes, bit for bit.
 """
 
-import json
-import math
+import contextlib
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,14 +17,18 @@ from jax.sharding import Mesh
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig, to_json
-from gmsdi_jax.distributed import is_first, place_batch, training_mesh, wait_for_all, whole
-from gmsdi_jax.errors import ConfigError, NumericsError, OutputError, PreemptedError
+from gmsdi_jax.distributed import is_first, place_batch, training_mesh, whole
+from gmsdi_jax.errors import NumericsError, PreemptedError
+from gmsdi_jax.train.averages import save_snapshots
 from gmsdi_jax.train.checkpoint import About, Checkpoints
+from gmsdi_jax.train.claim import claim, same_data
 from gmsdi_jax.train.feed import Batches, Feed
+from gmsdi_jax.train.guard import GoBackError, Guard
 from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
-from gmsdi_jax.train.state import make_optimizer, make_state
+from gmsdi_jax.train.state import make_optimizer, make_state, state_shapes
 from gmsdi_jax.train.step import Metrics, make_step, report
-from gmsdi_jax.train.stop import Stop
+from gmsdi_jax.train.stop import Notes, Stop
+from gmsdi_jax.train.watchdog import Watchdog
 from gmsdi_jax.types import Batch, Params, TrainState
 from gmsdi_jax.weights import save_model
 
@@ -39,6 +42,7 @@ def train(
     validate: Validate | None = None,
     *,
     embed: Callable[[Batch], Batch] = lambda batch: batch,
+    data: str | None = None,
     resume: bool = False,
     on_progress: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     on_event: Callable[[str], None] = lambda line: None,
@@ -50,14 +54,17 @@ def train(
         batches: training data; its position is saved with every checkpoint.
         validate: called every ``config.eval_every`` steps with the averaged weights.
         embed: what becomes of a batch before its step: labels or audio to frozen embeddings.
+        data: a fingerprint of the data; a run is not resumed on other data.
         resume: continue the run in ``config.out``; without it that folder must not hold one.
         on_progress: called after every step with its number and, when there are any, new metrics.
-        on_event: told one line when a checkpoint is damaged and an older one is used.
+        on_event: told one line when something happened that a user should know: a damaged
+            checkpoint, a changed setting, a step that was not finite.
 
     Raises:
         ConfigError: the folder holds a run and `resume` is off, or holds a different run.
         UnavailableError: there are checkpoints, and none of them is good.
-        NumericsError: the loss is not finite; the last checkpoint is kept.
+        NumericsError: loss or gradient is not finite, and ``config.guard`` ends the run; no
+            checkpoint was written after that step.
         OutputError: a checkpoint could not be written; those before it are whole.
         PreemptedError: SIGTERM or SIGINT came; the step in flight was finished and saved.
         KeyboardInterrupt: a second SIGINT came, or a caller raised it; the last step was saved.
@@ -66,99 +73,179 @@ def train(
     model = Model(config.model)
     optimizer = make_optimizer(config.optimizer, config.steps)
     step = make_step(model, config, optimizer, mesh)
-    _claim(config, resume)
-    state = make_state(model, optimizer, config.seed, mesh)
-    about = About(config.seed, to_json(config))
+    claim(config, resume, on_event)
     checkpoints = Checkpoints(
-        config.out / "checkpoints", config.keep, about=about, on_event=on_event
+        config.out / "checkpoints",
+        config.keep,
+        period=config.keep_every,
+        best=config.keep_best,
+        about=About(config.seed, to_json(config), data),
+        on_event=on_event,
     )
-    pending: list[Metrics] = []
-    found = checkpoints.resume(state) if resume else None
-    if found is not None:
-        state, position = found
-        batches.set_state(position["data"])
-        pending = _from_json(position["pending"])
-    start = int(state.step)
-    writers = _writers(config, start if resume else None) if is_first() else []
-    feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
-    run = _Run(config, step, feed, checkpoints, writers, mesh)
+    run = _Run(config, model, optimizer, mesh, step, checkpoints, on_event)
     try:
-        with Stop() as stop:
-            return run.advance(state, start, pending, stop, validate, on_progress)
+        run.begin(batches, resume, data)
+        feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
+        stacks = config.out / "stacks"
+        with Stop() as stop, Watchdog(config.hang_minutes * 60, stacks) as watchdog:
+            return run.finish(feed, stop, watchdog, validate, on_progress)
     finally:
-        checkpoints.close()
-        for writer in writers:
-            writer.close()
+        run.close()
 
 
 class _Run:
-    """The parts of a run that stay while its state changes."""
+    """A run between its first step and its last: what changes, and what is done about it."""
 
-    def __init__(
-        self, config, step_function, feed: Feed, checkpoints, writers: list[Writer], mesh: Mesh
-    ):
-        self.config, self.step_function, self.feed, self.mesh = config, step_function, feed, mesh
-        self.checkpoints, self.writers = checkpoints, writers
+    def __init__(self, config, model, optimizer, mesh, step_function, checkpoints, say):
+        self.config, self.mesh, self.checkpoints, self.say = config, mesh, checkpoints, say
+        self.step_function = step_function
+        self.parts = model, config, optimizer, mesh
+        self.writers: list[Writer] = []
+        self.guard, self.times_back = Guard(config.guard), 0
+        self.notes, self.saved_at = Notes(), time.monotonic()
+        self.state: TrainState
+        self.start = 0
+        self.pending: list[Metrics] = []
+        self.checked = 0  # of the pending metrics, by the guard
 
-    def advance(
-        self,
-        state: TrainState,
-        start: int,
-        pending: list[Metrics],
-        stop: Stop,
-        validate,
-        on_progress,
-    ) -> TrainState:
+    def begin(self, batches: Batches, resume: bool, data: str | None) -> None:
+        """The state and the position in the data from which the run goes on."""
+        if resume:
+            path = self.config.out / "checkpoints"
+            same_data((self.checkpoints.about() or {}).get("data"), data, path)
+        position = self._restore(resume)
+        if position is not None:
+            batches.set_state(position["data"])
+        self._open_writers(self.start if resume else None)
+
+    def finish(self, feed: Feed, stop: Stop, watchdog: Watchdog, validate, on_progress):
+        """Trains to the last step, from wherever it must."""
+        self.feed, self.stop, self.watchdog = feed, stop, watchdog
+        while True:
+            try:
+                return self._advance(validate, on_progress)
+            except GoBackError as error:
+                self._go_back(int(error.args[0]))
+
+    def close(self) -> None:
+        """Waits for the last save and lets go of all files."""
+        try:
+            self.checkpoints.close()
+        finally:
+            for writer in self.writers:
+                writer.close()
+
+    def _restore(self, resume: bool) -> dict[str, Any] | None:
+        """The newest checkpoint, with its position, or the first state."""
+        found = self.checkpoints.resume(state_shapes(*self.parts)) if resume else None
+        self.state, position = found or (make_state(*self.parts), None)
+        self.pending = _from_json(position["pending"]) if position else []
+        self.start, self.checked = int(self.state.step), len(self.pending)
+        return position
+
+    def _go_back(self, bad: int) -> None:
+        """To the last checkpoint; the data goes on after what led to the bad step."""
+        self.watchdog.pause()
+        self.times_back += 1
+        most = self.config.guard.most
+        if self.times_back > most:
+            raise NumericsError(
+                f"loss or gradient of step {bad} is not finite, after going back {most} times "
+                "(guard.most): resume with a lower optimizer.rate"
+            )
+        self._restore(resume=True)
+        self.say(
+            f"step {bad} is not finite: back to step {self.start}, and on with the data after it "
+            f"({self.times_back} of at most {most} times)"
+        )
+        for writer in self.writers:
+            writer.close()
+        self._open_writers(self.start)
+
+    def _advance(self, validate, on_progress) -> TrainState:
         config = self.config
         try:
-            for step in range(start + 1, config.steps + 1):
-                state, metrics = self.step_function(state, next(self.feed))
-                pending.append(metrics)
-                values: dict[str, Any] = {}
-                if step % config.log_every == 0:
-                    values = self._finite(report(pending), step)
-                    if validate and config.eval_every and step % config.eval_every == 0:
-                        values |= self._validated(state, validate)
-                    for writer in self.writers:
-                        writer.write(step, values)
-                    pending.clear()
+            for step in range(self.start + 1, config.steps + 1):
+                self.state, metrics = self.step_function(self.state, next(self.feed))
+                self.pending.append(metrics)
+                values = self._logged(step, validate) if step % config.log_every == 0 else {}
                 if step % config.save_every == 0 or step == config.steps:
-                    self._save(step, state, pending)
+                    self._save(step, values.get("score"))
                 self.checkpoints.check()
                 on_progress(step, values)
-                if step < config.steps and stop.agreed(step):
-                    self._save(step, state, pending)
+                stopping, due = self.notes.compared(step, self.stop.noted, self._due())
+                if stopping or due:
+                    self._save(step, values.get("score"))
+                if stopping and step < config.steps:
                     raise PreemptedError(
-                        f"{stop.reason or 'a signal to another process'}: stopped and saved at "
-                        f"step {step}; the same command with --resume auto goes on"
+                        f"{self.stop.reason or 'a signal to another process'}: stopped and saved "
+                        f"at step {step}; the same command with --resume auto goes on"
                     )
+                self.watchdog.beat()
         except KeyboardInterrupt:
-            done = int(state.step)  # `step` may have moved on already
-            if done > start and len(pending) == done % config.log_every:
-                self._save(done, state, pending)
+            self._save_interrupted()
             raise
-        return state
+        return self.state
 
-    def _save(self, step: int, state: TrainState, pending: list[Metrics]) -> None:
-        """The metrics of a log window that is not full travel along: its line will be the same."""
-        position = {"data": self.feed.get_state(), "pending": _to_json(pending)}
-        self.checkpoints.save(step, state, position)
-
-    def _finite(self, values: dict[str, float], step: int) -> dict[str, float]:
-        if not math.isfinite(values["loss"]):
-            raise NumericsError(
-                f"the loss is {values['loss']} at step {step}: resume from the last checkpoint in "
-                f"{self.config.out / 'checkpoints'} with a lower optimizer.rate"
-            )
+    def _logged(self, step: int, validate) -> dict[str, Any]:
+        """The line of a full window of steps, in every file."""
+        self._check(step)
+        values: dict[str, Any] = report(self.pending)
+        if validate and self.config.eval_every and step % self.config.eval_every == 0:
+            self.watchdog.pause()
+            values |= self._validated(validate)
+        for writer in self.writers:
+            writer.write(step, values)
+        self.pending.clear()
+        self.checked = 0
+        averages = self.config.averages
+        if averages.widths and step % averages.every == 0:
+            save_snapshots(self.config.out / "averages", step, averages.widths, self._averages())
         return values
 
-    def _validated(self, state: TrainState, validate: Validate) -> dict[str, float]:
+    def _check(self, step: int) -> None:
+        """The guard's look at what it has not seen."""
+        fresh = self.pending[self.checked :]
+        self.guard.check(fresh, step - len(fresh) + 1)
+        self.checked = len(self.pending)
+
+    def _due(self) -> bool:
+        minutes = self.config.save_minutes
+        return is_first() and 0 < minutes * 60 < time.monotonic() - self.saved_at
+
+    def _save(self, step: int, score: float | None = None) -> None:
+        """The metrics of a log window that is not full travel along: its line will be the same."""
+        self._check(step)
+        position = {"data": self.feed.get_state(), "pending": _to_json(self.pending)}
+        self.watchdog.pause()
+        self.checkpoints.save(step, self.state, position, score=score)
+        self.saved_at = time.monotonic()
+
+    def _save_interrupted(self) -> None:
+        """The last finished step, unless it was interrupted or must not be kept."""
+        done = int(self.state.step)  # the loop's own number may have moved on already
+        whole_step = len(self.pending) == done % self.config.log_every
+        if done > self.start and whole_step:
+            with contextlib.suppress(NumericsError, GoBackError):
+                self._save(done)
+
+    def _validated(self, validate: Validate) -> dict[str, float]:
         path = self.config.out / "metrics.jsonl"
-        average = jax.tree.map(np.asarray, whole(state.ema, self.mesh))
+        average = _on_host(self.state.ema, self.mesh)
         scores = validate(average)
         if is_first() and scores["score"] > best_score(path, "score"):
             save_model(self.config.out / "best", self.config.model, average)
         return scores
+
+    def _averages(self) -> list[Params]:
+        return [_on_host(profile, self.mesh) for profile in self.state.profiles]
+
+    def _open_writers(self, resume_at: int | None) -> None:
+        self.writers = _writers(self.config, resume_at) if is_first() else []
+
+
+def _on_host(params: Params, mesh: Mesh) -> Params:
+    return jax.tree.map(np.asarray, whole(params, mesh))
 
 
 def _to_json(pending: list[Metrics]) -> list[dict[str, Any]]:
@@ -182,33 +269,3 @@ def _writers(config: TrainConfig, resume_at: int | None) -> list[Writer]:
     if config.wandb:
         writers.append(WeightsAndBiases(config.wandb, config.out.name, to_json(config)))
     return writers
-
-
-def _claim(config: TrainConfig, resume: bool) -> None:
-    """Writes ``config.json`` for a new run; refuses to mix two runs in one folder."""
-    path, values = Path(config.out) / "config.json", to_json(config)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = path.exists()
-        wait_for_all("every process has looked for a run")
-        if begun:
-            if not resume:
-                raise ConfigError(
-                    f"{config.out}: holds a run; add --resume auto, or name another --out"
-                )
-            _same(json.loads(path.read_text()), values, path)
-        elif is_first():
-            path.write_text(json.dumps(values, indent=2) + "\n")
-    except OSError as error:
-        raise OutputError(f"{config.out}: cannot write the run ({error.strerror})") from error
-
-
-_FREE = {"out", "data", "encoder", "keep", "wandb", "save_every", "steps", "fsdp", "accumulate"}
-"""Keys that may change on resuming; `steps` before its decay begins, lest the curve changes."""
-
-
-def _same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    changed = [k for k in sorted({*old, *new} - _FREE) if old.get(k) != new.get(k)]
-    if changed:
-        detail = ", ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:3])
-        raise ConfigError(f"{path}: another run is here ({detail}); name another --out")

@@ -21,11 +21,16 @@ from gmsdi_jax.diffusion import denoising_loss, is_mixed, lognormal
 from gmsdi_jax.distributed import sum_over_rows, training_mesh
 from gmsdi_jax.errors import ConfigError
 from gmsdi_jax.models import perturb
+from gmsdi_jax.train.averages import advance, blend, warming
+from gmsdi_jax.train.guard import judge, keep
 from gmsdi_jax.train.state import state_places
 from gmsdi_jax.types import Batch, Params, Prompt, Text, TrainState
 
 SIGMA_EDGES = (0.02, 0.05, 0.12)
 """Noise levels that part the buckets in which the loss is reported."""
+
+MEANS = ("loss", "gradient", "update", "weights")
+"""Metrics of a step that a line of the log holds the means of."""
 
 _TEXT = 2**31 - 1  # folded into a row's key: the noise of its text
 
@@ -74,8 +79,9 @@ def make_step(
 ):
     """The compiled step ``(state, batch) -> (state, metrics)``.
 
-    Metrics are the mean loss, the gradient's norm, and per bucket of sigma the summed loss and the
-    number of rows, with plain and mixed rows apart.
+    Metrics are the mean loss, the norms of gradient, update and weights, per bucket of sigma the
+    summed loss and the number of rows, with plain and mixed rows apart, and whether the step was
+    finite and no spike: one that was not leaves the weights and all that follows them alone.
 
     Args:
         model: what is trained.
@@ -88,7 +94,7 @@ def make_step(
     """
     mesh = mesh or training_mesh(devices=jax.local_devices()[:1])
     _check_batch(config, mesh)
-    placed = state_places(model, optimizer, mesh)
+    placed = state_places(model, config, optimizer, mesh)
 
     def row_losses(params: Params, batch: Batch, key: Array):
         mixed = is_mixed(batch.audio, batch.interference)
@@ -119,13 +125,26 @@ def make_step(
         if batch.rows is None:
             batch = batch._replace(rows=jnp.arange(config.batch))
         grads, metrics = gradient(state.params, batch, key)
+        norm = optax.tree.norm(grads)
+        verdict, recent = judge(state.recent, metrics["loss"], norm, config.guard)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        count = state.step.astype(jnp.float32)
-        decay = jnp.minimum(config.optimizer.ema, (count + 1) / (count + 20))
-        ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
-        metrics = {**metrics, "gradient": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, opt_state, ema), metrics  # type: ignore
+        params: Any = optax.apply_updates(state.params, updates)
+        number = state.step + 1
+        moved = TrainState(
+            number,
+            params,
+            opt_state,
+            blend(state.ema, params, warming(state.step, config.optimizer.ema)),
+            advance(state.profiles, params, number, config.averages.widths),
+            recent,
+        )
+        metrics |= {
+            "gradient": norm,
+            "update": optax.tree.norm(updates),
+            "weights": optax.tree.norm(params),
+            **verdict,
+        }
+        return keep(moved, state._replace(step=number, recent=recent), verdict), metrics
 
     if mesh.size == 1:
         return jax.jit(step, donate_argnums=0)
@@ -172,9 +191,17 @@ def _buckets(rows: Array, sigma: Array, mixed: Array) -> Metrics:
 
 
 def report(metrics: list[dict[str, Any]]) -> dict[str, float]:
-    """The means over some steps, as plain numbers: loss, gradient norm, loss per bucket."""
+    """The means over some steps, as plain numbers: loss, norms, loss per bucket.
+
+    Steps that were left out count only under ``skipped``, which says how many they were.
+    """
     host = [{k: np.asarray(v, np.float64) for k, v in m.items()} for m in metrics]
-    line = {k: float(np.mean([m[k] for m in host])) for k in ("loss", "gradient")}
+    skipped = [m for m in host if m["spike"] or not m["finite"]]
+    line = {"skipped": float(len(skipped))} if skipped else {}
+    host = [m for m in host if m["finite"] and not m["spike"]]
+    if not host:
+        return line
+    line |= {k: float(np.mean([m[k] for m in host])) for k in MEANS}
     loss = np.sum([m["bucket_loss"] for m in host], axis=0)
     rows = np.sum([m["bucket_rows"] for m in host], axis=0)
     names = [f"<{edge:g}" for edge in SIGMA_EDGES] + [f">{SIGMA_EDGES[-1]:g}"]

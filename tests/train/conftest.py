@@ -114,10 +114,10 @@ def made_once(made: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal configurations share one compiled step and their first weights (as copies)."""
     make_state = loop.make_state
 
-    def make_state_once(model: Model, optimizer: Any, seed: int, mesh: Any) -> TrainState:
-        name = model.config, seed
+    def make_state_once(model: Model, config: TrainConfig, *rest: Any) -> TrainState:
+        name = model.config, config.seed, config.averages, config.guard
         if name not in made:
-            made[name] = jax.tree.map(np.array, make_state(model, optimizer, seed, mesh))
+            made[name] = jax.tree.map(np.array, make_state(model, config, *rest))
         return jax.tree.map(jnp.array, made[name])
 
     def make_step_once(model: Model, config: TrainConfig, optimizer: Any, *mesh: Any) -> Any:
@@ -136,7 +136,7 @@ def start(config: Callable[..., TrainConfig]) -> Callable[..., tuple[Any, TrainS
     def make(**changes: Any) -> tuple[Any, TrainState]:
         settings = config(**changes)
         model, optimizer = Model(settings.model), make_optimizer(settings.optimizer, settings.steps)
-        state = first_state(model.init(jax.random.key(settings.seed)), optimizer)
+        state = first_state(model.init(jax.random.key(settings.seed)), settings, optimizer)
         return loop.make_step(model, settings, optimizer), state
 
     return make

@@ -24,7 +24,7 @@ def losses(settings, batches, mesh, steps):
     """The loss curve, and the last state as it lies on the mesh."""
     model, optimizer = Model(settings.model), make_optimizer(settings.optimizer, settings.steps)
     step = make_step(model, settings, optimizer, mesh)
-    state = make_state(model, optimizer, settings.seed, mesh)
+    state = make_state(model, settings, optimizer, mesh)
     source, found = batches(rows=settings.batch), []
     for _ in range(steps):
         batch = next(source)._replace(rows=np.arange(settings.batch, dtype=np.int32))
@@ -86,15 +86,14 @@ def test_what_a_step_exchanges(config, batches):
     """Gradients are scattered to where the state lies, and the new state stays there."""
     settings, mesh = config(batch=8, fsdp=8), training_mesh(8)
     model, optimizer = Model(settings.model), make_optimizer(settings.optimizer, 6)
-    state = make_state(model, optimizer, 0, mesh)
+    state = make_state(model, settings, optimizer, mesh)
     step = make_step(model, settings, optimizer, mesh)
     batch = next(batches(rows=8))._replace(rows=np.arange(8, dtype=np.int32))
     text = step.lower(state, place_batch(batch, mesh)).compile().as_text()
     assert text.count("reduce-scatter(") >= 2
     state, _ = step(state, place_batch(batch, mesh))
-    for leaf, place in zip(
-        jax.tree.leaves(state), jax.tree.leaves(state_places(model, optimizer, mesh)), strict=True
-    ):
+    places = jax.tree.leaves(state_places(model, settings, optimizer, mesh))
+    for leaf, place in zip(jax.tree.leaves(state), places, strict=True):
         assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
 
 
@@ -117,6 +116,6 @@ def test_rows_keep_their_noise_wherever_they_lie(config, batches):
     found = []
     for rows in (np.arange(8), order):
         moved = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], batch)
-        state = make_state(model, optimizer, 0, mesh)
+        state = make_state(model, settings, optimizer, mesh)
         found.append(float(step(state, place_batch(moved, mesh))[1]["loss"]))
     assert_allclose(found[0], found[1], rtol=1e-6)

@@ -6,7 +6,7 @@ import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gmsdi_jax.config import OptimizerConfig
+from gmsdi_jax.config import AveragesConfig, OptimizerConfig
 from gmsdi_jax.train.state import first_state, make_optimizer
 
 
@@ -54,11 +54,13 @@ def test_weight_decay_is_decoupled():
     assert_allclose(optax.apply_updates(params, updates)["w"], [1.9, -3.8], rtol=1e-5)
 
 
-def test_average_starts_at_the_weights_in_its_own_memory():
-    """Step 0: average and weights are equal but do not share a buffer, for steps donate both."""
+def test_averages_start_at_the_weights_in_their_own_memory(config):
+    """Step 0: averages and weights are equal but share no buffer, for steps donate them all."""
+    settings = config(averages=AveragesConfig(widths=(0.05, 0.1), every=3))
     params = {"w": jnp.ones(3)}
-    state = first_state(params, make_optimizer(OptimizerConfig(), 10))
+    state = first_state(params, settings, make_optimizer(OptimizerConfig(), 10))
     assert int(state.step) == 0
-    assert_array_equal(state.ema["w"], params["w"])
     params["w"].delete()
-    assert_array_equal(state.ema["w"], [1, 1, 1])
+    for average in (state.ema, *state.profiles):
+        assert_array_equal(average["w"], [1, 1, 1])
+        average["w"].delete()

@@ -95,24 +95,35 @@ def test_buckets_add_up_to_the_loss(start, batches):
 
 
 def test_report_is_the_mean_over_steps():
-    """Losses are averaged over steps, buckets over rows; a bucket without rows has no entry."""
+    """Losses are averaged over steps, buckets over rows; a bucket without rows has no entry.
+
+    A step that was left out counts nowhere else.
+    """
+    fine = {"update": 0.5, "weights": 8.0, "finite": True, "spike": False}
     steps = [
         {
+            **fine,
             "loss": 1.0,
             "gradient": 2.0,
             "bucket_loss": np.array([[3.0, 0, 0, 0], [0, 0, 0, 4.0]]),
             "bucket_rows": np.array([[1, 0, 0, 0], [0, 0, 0, 2]]),
         },
         {
+            **fine,
             "loss": 2.0,
             "gradient": 4.0,
             "bucket_loss": np.array([[3.0, 0, 0, 0], [0, 0, 0, 0]]),
             "bucket_rows": np.array([[2, 0, 0, 0], [0, 0, 0, 0]]),
         },
     ]
-    assert report(steps) == {
+    bad = {**steps[0], "loss": np.nan, "finite": False}
+    assert report([bad]) == {"skipped": 1}
+    assert report([bad, *steps, {**steps[0], "spike": True}]) == {
+        "skipped": 2,
         "loss": 1.5,
         "gradient": 3.0,
+        "update": 0.5,
+        "weights": 8.0,
         "plain sigma<0.02": 2.0,
         "mixed sigma>0.12": 2.0,
     }

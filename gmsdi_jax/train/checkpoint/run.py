@@ -23,6 +23,11 @@ from gmsdi_jax.types import TrainState
 _SPACE = 1.2  # of the last checkpoint's size must be free before the next one is begun
 
 
+def _filled(state: TrainState) -> dict[str, PyTree]:
+    """The fields of a state that hold any array."""
+    return {name: tree for name, tree in state._asdict().items() if jax.tree.leaves(tree)}
+
+
 def _warn(line: str) -> None:
     logging.getLogger("gmsdi_jax.train").warning(line)
 
@@ -114,7 +119,7 @@ class Checkpoints:
             return
         items = {POSITION: position, ABOUT: self._run.item(step, score)}
         items = {name: json.loads(json.dumps(item)) for name, item in items.items()}
-        arrays = state._asdict()
+        arrays = _filled(state)
         items[MANIFEST] = make_manifest(arrays, items)
         try:
             self._store.write(self._folder / str(step), arrays, items)
@@ -205,7 +210,7 @@ class Checkpoints:
         """
         self.wait()
         search = self._search()
-        found = search.newest(like._asdict(), at_most=at_most)
+        found = search.newest(_filled(like), at_most=at_most)
         if found is None:
             return None
         if self._write:
