@@ -43,6 +43,7 @@ COMMANDS = {
     "accompany": Command("generate", "accompany", "stems that go with given ones"),
     "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
     "train": Command("train", "train", "a model, from an experiment file"),
+    "average": Command("average", "average", "a model of a run's averaged weights"),
     "data minislakh": Command("data.minislakh", "minislakh", "render a synthetic Slakh"),
     "data download": Command("data.download", "download", "fetch Slakh2100 or MTG-Jamendo"),
     "data slakh": Command("data.prepare", "slakh", "prepare Slakh2100 for training"),

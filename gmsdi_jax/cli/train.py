@@ -84,6 +84,7 @@ def train(arguments: Sequence[str], console: Console) -> int:
                 batches,  # type: ignore[arg-type]
                 validate,
                 embed=_embed(config, encoder, book),
+                data=split.fingerprint,
                 resume=options.resume != "never",
                 on_progress=_Report(config.steps, advance, console),
                 on_event=console.say,

@@ -27,7 +27,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import Bool, Float, Int, Int16
 
-from gmsdi_jax.data.manifest import ADVICE, Manifest, Shard, read_manifest
+from gmsdi_jax.data.manifest import ADVICE, MANIFEST, Manifest, Shard, read_manifest
 from gmsdi_jax.data.presence import presence
 from gmsdi_jax.data.records import ChunkRecord, decode, to_float
 from gmsdi_jax.data.writer import READER_OPTIONS, names_to_mask, sha256, track_levels
@@ -64,6 +64,11 @@ class Split:
     def labels(self) -> tuple[str, ...]:
         """The names of the classes or tags."""
         return self.manifest.settings.labels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest, which holds those of all files: equal for equal data."""
+        return sha256(self.folder / MANIFEST)
 
     def __len__(self) -> int:
         return self.manifest.records

@@ -122,13 +122,16 @@ def snapshots(folder: Path) -> list[tuple[int, float, Path]]:
     return sorted(named)
 
 
-def average_of(folder: Path, width: float, step: int | None = None) -> Params:
+def average_of(
+    folder: Path, width: float, step: int | None = None, shapes: Params | None = None
+) -> Params:
     """The average of relative width `width` that ends at `step`, made of the snapshots in a folder.
 
     Args:
         folder: of snapshots, ``OUT/averages``.
         width: relative standard deviation of the profile, such as 0.08.
         step: of a snapshot; None is the last one.
+        shapes: where given, the names and shapes that the weights must have.
 
     Raises:
         UnavailableError: there are no snapshots, or one is damaged.
@@ -143,9 +146,8 @@ def average_of(folder: Path, width: float, step: int | None = None) -> Params:
     shares = coefficients(np.array(steps, float), np.array(widths), float(last), width)
     total = None
     for share, path in zip(shares, paths, strict=True):  # one in memory at a time
-        part = jax.tree.map(
-            lambda leaf, s=share: np.float64(s) * np.asarray(leaf), load_arrays(path)
-        )
+        part = load_arrays(path, shapes)
+        part = jax.tree.map(lambda leaf, s=share: s * np.asarray(leaf, np.float64), part)
         total = part if total is None else jax.tree.map(np.add, total, part)
     return jax.tree.map(lambda leaf: leaf.astype(np.float32), total)
 
