@@ -218,6 +218,10 @@ class TrainConfig:
     """Minutes without a finished step after which the run tells where it hangs, and ends; or 0."""
     wandb: str | None = None
     """Project on Weights & Biases to log to, beside metrics.jsonl."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard as well, to tensorboard/ in the run's folder."""
+    samples: int = 3
+    """Validation windows whose stems are kept as sound, in samples/ and where else metrics go."""
 
     def __post_init__(self):
         """Refuses contradictions."""
@@ -232,6 +236,8 @@ class TrainConfig:
                 )
         if min(self.save_minutes, self.hang_minutes) < 0:
             raise ConfigError("save_minutes and hang_minutes must not be negative")
+        if self.samples < 0:
+            raise ConfigError("samples must not be negative; 0 keeps none")
         if min(self.accumulate, self.fsdp, self.batch) < 1:
             raise ConfigError("accumulate, fsdp and batch must be at least 1")
         multiple = getattr(self.model.network, "multiple", 1)

@@ -44,6 +44,8 @@ FENCES = {
     "jax.pmap": set(),
     "optax": {"train"},
     "orbax": {"train"},
+    "tensorboardX": {"train"},
+    "wandb": {"train"},
     "grain": {"data"},
     "array_record": {"data"},
     "apache_beam": {"data_pipelines.beam"},

@@ -17,7 +17,7 @@ from gmsdi_jax.errors import ConfigError, OutputError
 
 FREE = (
     "out", "data", "encoder", "wandb", "fsdp", "accumulate", "keep", "keep_every", "keep_best",
-    "save_every", "save_minutes", "hang_minutes", "averages.every",
+    "save_every", "save_minutes", "hang_minutes", "averages.every", "tensorboard", "samples",
 )  # fmt: skip
 """Keys whose change leaves every number of the run what it was."""
 TOLD = ("optimizer", "guard.policy", "guard.most", "steps", "log_every", "eval_every",

@@ -8,7 +8,7 @@ one that an uninterrupted run writes, bit for bit.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from gmsdi_jax.train.checkpoint import About, Checkpoints
 from gmsdi_jax.train.claim import claim, same_data
 from gmsdi_jax.train.feed import Batches, Feed
 from gmsdi_jax.train.guard import GoBackError, Guard
-from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, Writer, best_score
+from gmsdi_jax.train.observe import Observer, Sample, best_score
 from gmsdi_jax.train.state import make_optimizer, make_state, state_shapes
 from gmsdi_jax.train.step import Metrics, make_step, report
 from gmsdi_jax.train.stop import Notes, Stop
@@ -46,6 +46,9 @@ def train(
     resume: bool = False,
     on_progress: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     on_event: Callable[[str], None] = lambda line: None,
+    listen: Callable[[], Sequence[Sample]] = tuple,
+    profile: tuple[int, int] | None = None,
+    began: float | None = None,
 ) -> TrainState:
     """Trains to ``config.steps`` and returns the last state.
 
@@ -59,6 +62,9 @@ def train(
         on_progress: called after every step with its number and, when there are any, new metrics.
         on_event: told one line when something happened that a user should know: a damaged
             checkpoint, a changed setting, a step that was not finite.
+        listen: gives the sound of the last validation.
+        profile: first and last step of which a trace is recorded.
+        began: when the process started, in seconds since 1970, for the ledger of times.
 
     Raises:
         ConfigError: the folder holds a run and `resume` is off, or holds a different run.
@@ -74,6 +80,7 @@ def train(
     optimizer = make_optimizer(config.optimizer, config.steps)
     step = make_step(model, config, optimizer, mesh)
     claim(config, resume, on_event)
+    watch = Observer(config, on_event, profile, began)
     checkpoints = Checkpoints(
         config.out / "checkpoints",
         config.keep,
@@ -82,13 +89,13 @@ def train(
         about=About(config.seed, to_json(config), data),
         on_event=on_event,
     )
-    run = _Run(config, model, optimizer, mesh, step, checkpoints, on_event)
+    run = _Run(config, model, optimizer, mesh, step, checkpoints, watch, on_event)
     try:
         run.begin(batches, resume, data)
         feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
         stacks = config.out / "stacks"
         with Stop() as stop, Watchdog(config.hang_minutes * 60, stacks) as watchdog:
-            return run.finish(feed, stop, watchdog, validate, on_progress)
+            return run.finish(feed, stop, watchdog, validate, listen, on_progress)
     finally:
         run.close()
 
@@ -96,11 +103,11 @@ def train(
 class _Run:
     """A run between its first step and its last: what changes, and what is done about it."""
 
-    def __init__(self, config, model, optimizer, mesh, step_function, checkpoints, say):
+    def __init__(self, config, model, optimizer, mesh, step_function, checkpoints, watch, say):
         self.config, self.mesh, self.checkpoints, self.say = config, mesh, checkpoints, say
+        self.watch: Observer = watch
         self.step_function = step_function
         self.parts = model, config, optimizer, mesh
-        self.writers: list[Writer] = []
         self.guard, self.times_back = Guard(config.guard), 0
         self.notes, self.saved_at = Notes(), time.monotonic()
         self.state: TrainState
@@ -116,11 +123,11 @@ class _Run:
         position = self._restore(resume)
         if position is not None:
             batches.set_state(position["data"])
-        self._open_writers(self.start if resume else None)
+        self.watch.open(self.start if resume else None)
 
-    def finish(self, feed: Feed, stop: Stop, watchdog: Watchdog, validate, on_progress):
+    def finish(self, feed: Feed, stop: Stop, watchdog: Watchdog, validate, listen, on_progress):
         """Trains to the last step, from wherever it must."""
-        self.feed, self.stop, self.watchdog = feed, stop, watchdog
+        self.feed, self.stop, self.watchdog, self.listen = feed, stop, watchdog, listen
         while True:
             try:
                 return self._advance(validate, on_progress)
@@ -129,18 +136,20 @@ class _Run:
 
     def close(self) -> None:
         """Waits for the last save and lets go of all files."""
-        try:
-            self.checkpoints.close()
-        finally:
-            for writer in self.writers:
-                writer.close()
+        with self.watch.during("stop"):
+            try:
+                self.checkpoints.close()
+            finally:
+                self.watch.close()
 
     def _restore(self, resume: bool) -> dict[str, Any] | None:
         """The newest checkpoint, with its position, or the first state."""
-        found = self.checkpoints.resume(state_shapes(*self.parts)) if resume else None
-        self.state, position = found or (make_state(*self.parts), None)
+        with self.watch.during("restore") as said:
+            found = self.checkpoints.resume(state_shapes(*self.parts)) if resume else None
+            self.state, position = found or (make_state(*self.parts), None)
+            self.start = said["step"] = int(self.state.step)
         self.pending = _from_json(position["pending"]) if position else []
-        self.start, self.checked = int(self.state.step), len(self.pending)
+        self.checked = len(self.pending)
         return position
 
     def _go_back(self, bad: int) -> None:
@@ -158,16 +167,17 @@ class _Run:
             f"step {bad} is not finite: back to step {self.start}, and on with the data after it "
             f"({self.times_back} of at most {most} times)"
         )
-        for writer in self.writers:
-            writer.close()
-        self._open_writers(self.start)
+        self.watch.back_to(self.start)
 
     def _advance(self, validate, on_progress) -> TrainState:
         config = self.config
         try:
             for step in range(self.start + 1, config.steps + 1):
-                self.state, metrics = self.step_function(self.state, next(self.feed))
+                batch = self.watch.next_batch(self.feed)
+                with self.watch.step(step):
+                    self.state, metrics = self.step_function(self.state, batch)
                 self.pending.append(metrics)
+                self.watch.stepped(step, metrics)
                 values = self._logged(step, validate) if step % config.log_every == 0 else {}
                 if step % config.save_every == 0 or step == config.steps:
                     self._save(step, values.get("score"))
@@ -189,13 +199,15 @@ class _Run:
 
     def _logged(self, step: int, validate) -> dict[str, Any]:
         """The line of a full window of steps, in every file."""
+        self.watch.wait_for_devices(self.pending)
         self._check(step)
         values: dict[str, Any] = report(self.pending)
         if validate and self.config.eval_every and step % self.config.eval_every == 0:
             self.watchdog.pause()
-            values |= self._validated(validate)
-        for writer in self.writers:
-            writer.write(step, values)
+            with self.watch.during("validation", step):
+                values |= self._validated(validate)
+                self.watch.show(step, self.listen(), values["score"])
+        self.watch.write(step, values)
         self.pending.clear()
         self.checked = 0
         averages = self.config.averages
@@ -218,7 +230,8 @@ class _Run:
         self._check(step)
         position = {"data": self.feed.get_state(), "pending": _to_json(self.pending)}
         self.watchdog.pause()
-        self.checkpoints.save(step, self.state, position, score=score)
+        with self.watch.during("save", step):
+            self.checkpoints.save(step, self.state, position, score=score)
         self.saved_at = time.monotonic()
 
     def _save_interrupted(self) -> None:
@@ -240,9 +253,6 @@ class _Run:
     def _averages(self) -> list[Params]:
         return [_on_host(profile, self.mesh) for profile in self.state.profiles]
 
-    def _open_writers(self, resume_at: int | None) -> None:
-        self.writers = _writers(self.config, resume_at) if is_first() else []
-
 
 def _on_host(params: Params, mesh: Mesh) -> Params:
     return jax.tree.map(np.asarray, whole(params, mesh))
@@ -262,10 +272,3 @@ def _numbered(batch: Batch) -> Batch:
     count = len(batch.audio)
     rows = jax.process_index() + jax.process_count() * np.arange(count, dtype=np.int32)
     return batch._replace(rows=rows)  # type: ignore[arg-type]
-
-
-def _writers(config: TrainConfig, resume_at: int | None) -> list[Writer]:
-    writers: list[Writer] = [JsonLines(config.out / "metrics.jsonl", resume_at)]
-    if config.wandb:
-        writers.append(WeightsAndBiases(config.wandb, config.out.name, to_json(config)))
-    return writers

@@ -16,6 +16,11 @@ from gmsdi_jax.train.feed import AHEAD
 from gmsdi_jax.weights import load_model
 
 
+def besides_compiling(said):
+    """Keeps what a run says, but for the line about its first step."""
+    return lambda line: None if "compil" in line else said.append(line)
+
+
 def interrupt_at(step):
     def on_progress(number, values):
         if number == step:
@@ -114,7 +119,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(straight, 
             data = bytearray(path.read_bytes())
             data[len(data) // 2] ^= 4
             path.write_bytes(bytes(data))
-    same(train(settings, batches(), resume=True, on_event=said.append), straight[0])
+    same(train(settings, batches(), resume=True, on_event=besides_compiling(said)), straight[0])
     assert len(said) == 1
     assert "4" in said[0]
     assert (place / "4.bad").exists()
@@ -152,7 +157,7 @@ def test_a_folder_holds_one_run(config, batches, tmp_path):
     with pytest.raises(ConfigError, match=r"seed was 0, is 5, window was 512, is 1024\); name"):
         train(changed, batches(), resume=True)
     moved, said = config(data=tmp_path / "elsewhere", keep=1), []
-    train(moved, batches(), resume=True, on_event=said.append)
+    train(moved, batches(), resume=True, on_event=besides_compiling(said))
     assert said == []
 
 
@@ -161,7 +166,7 @@ def test_settings_that_steer_may_change_and_are_told(config, batches):
     settings, said = config(), []
     train(settings, batches())
     slower = config(optimizer=OptimizerConfig(rate=1e-2, warmup=2, ema=0.9), steps=9)
-    train(slower, batches(), resume=True, on_event=said.append)
+    train(slower, batches(), resume=True, on_event=besides_compiling(said))
     assert len(said) == 1
     assert "optimizer.rate was 0.03, is 0.01, steps was 6, is 9" in said[0]
     assert json.loads((settings.out / "config.json").read_text())["steps"] == 9

@@ -9,6 +9,16 @@ None of it may end or hang a run that has begun: what fails says one line, and i
 """
 
 from gmsdi_jax.train.observe.lines import JsonLines, Writer, best_score, read_lines
+from gmsdi_jax.train.observe.observer import Observer
+from gmsdi_jax.train.observe.profile import parse_steps
 from gmsdi_jax.train.observe.samples import Sample
 
-__all__ = ["JsonLines", "Sample", "Writer", "best_score", "read_lines"]
+__all__ = [
+    "JsonLines",
+    "Observer",
+    "Sample",
+    "Writer",
+    "best_score",
+    "parse_steps",
+    "read_lines",
+]

@@ -41,21 +41,24 @@ class TensorBoard:
             OutputError: the folder cannot be written.
         """
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto import event_pb2
 
-        self._folder, self._say, self._event = folder, on_event, Event
+        self._folder, self._say = folder, on_event
+        self._events: Any = event_pb2
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file: Any = EventsWriter(str(folder / "events"))
+            # The name holds seconds only: two starts within one would share a file.
+            self._file: Any = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         except OSError as error:
             raise OutputError(
                 f"{folder}: cannot write event files ({error.strerror}); leave --tensorboard out"
             ) from error
         if resume_at is not None:
             step = resume_at + 1
-            self._write(Event(step=step, file_version="brain.Event:2"))
-            begun = SessionLog(status=SessionLog.START)
-            self._write(Event(step=step, session_log=begun))
+            events = self._events
+            begun = events.SessionLog(status=events.SessionLog.START)
+            self._write(events.Event(step=step, file_version="brain.Event:2"))
+            self._write(events.Event(step=step, session_log=begun))
         self._flush()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
@@ -86,7 +89,7 @@ class TensorBoard:
         self._file = None
 
     def _at(self, step: int, summary: Any) -> Any:
-        return self._event(step=step, summary=summary)
+        return self._events.Event(step=step, summary=summary)
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()

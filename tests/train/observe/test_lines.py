@@ -1,13 +1,9 @@
-"""Metrics on disk and on Weights & Biases, the latter with a stand-in module: no network."""
+"""Files of one JSON object per line: there at once, and cut where a run goes on."""
 
 import json
 import math
-import sys
-from types import SimpleNamespace
 
-import pytest
-
-from gmsdi_jax.train.metrics import JsonLines, WeightsAndBiases, best_score, read_lines
+from gmsdi_jax.train.observe import JsonLines, best_score, read_lines
 
 
 def test_lines_are_there_as_soon_as_they_are_written(tmp_path):
@@ -67,46 +63,3 @@ def test_best_score_is_the_highest_so_far(tmp_path):
     assert best_score(path, "score") == -math.inf
     path.write_text('{"step": 1, "score": 2.0}\n{"step": 2}\n{"step": 3, "score": -1.0}\n')
     assert best_score(path, "score") == 2.0
-
-
-@pytest.fixture
-def wandb(monkeypatch):
-    calls = []
-    run = SimpleNamespace(
-        define_metric=lambda *args, **options: calls.append(("metric", args, options)),
-        log=lambda row: calls.append(("log", row)),
-        finish=lambda: calls.append(("finish",)),
-    )
-
-    def init(**options):
-        calls.append(("init", options))
-        return run
-
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
-    return calls
-
-
-def test_weights_and_biases_resumes_under_its_name(wandb):
-    """The run's name is its id, rows carry their step, and closing finishes the run."""
-    writer = WeightsAndBiases("project", "run", {"seed": 0})
-    writer.write(10, {"loss": 0.5})
-    writer.close()
-    options = {"name": "run", "id": "run", "resume": "allow", "config": {"seed": 0}}
-    assert wandb == [
-        ("init", {"project": "project", **options}),
-        ("metric", ("*",), {"step_metric": "step"}),
-        ("log", {"step": 10, "loss": 0.5}),
-        ("finish",),
-    ]
-
-
-def test_train_logs_to_weights_and_biases_if_asked(wandb, config, batches):
-    """A run with `wandb` writes the same rows there and to metrics.jsonl."""
-    from gmsdi_jax.train import train
-
-    settings = config(wandb="project")
-    train(settings, batches())
-    rows = [call[1] for call in wandb if call[0] == "log"]
-    assert rows == read_lines(settings.out / "metrics.jsonl")
-    assert wandb[0][1]["name"] == settings.out.name
-    assert wandb[-1] == ("finish",)
