@@ -8,10 +8,10 @@ stems.
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ from gmsdi_jax.metrics.si_sdr import si_sdr_improvement
 from gmsdi_jax.metrics.summary import Method, paired_interval, summarise, table
 from gmsdi_jax.pipeline import GMSDI, prompts_for, separate_blocks
 from gmsdi_jax.types import Params
+
+if TYPE_CHECKING:
+    from gmsdi_jax.train.observe import Sample
 
 PROTOCOLS = {"active": protocols.active, "msdm": protocols.msdm}
 STATIC = "static.safetensors"
@@ -238,38 +241,71 @@ def fit_static(split: Split, windows: int = 2000, length: int = 2**15) -> static
     return static.StaticFilter(spectra, tuple(settings.labels), settings.sample_rate)
 
 
-def validator(
-    model: Model, windows: FixedWindows, config: SeparationConfig, rows: int = 8
-) -> Callable[[Params], dict[str, float]]:
+class Validator:
     """A function of the weights: mean SI-SDR improvement on active stems, per stem and over all.
 
     A stem that sounds in no window scores NaN and does not count.
-
-    Args:
-        model: the model under training.
-        windows: validation windows with stems.
-        config: the method; a cheap one, since it runs often.
-        rows: windows per compiled call.
     """
-    labels: Sequence[str] = model.config.labels
-    references = windows.stems[..., 0]
-    keys = jax.vmap(jax.random.key)(jnp.arange(len(windows.mixture)))
 
-    @jax.jit
-    def run(params: Params, keys: Array, mixture: Float[Array, "b t c"]):
-        prompts = prompts_for(model, params, labels)
-        return separate(keys, model.denoiser(params), prompts, mixture, config)
+    def __init__(
+        self,
+        model: Model,
+        windows: FixedWindows,
+        config: SeparationConfig,
+        rows: int = 8,
+        keep: int = 0,
+    ):
+        """Nothing is compiled before the first call.
 
-    def validate(params: Params) -> dict[str, float]:
+        Args:
+            model: the model under training.
+            windows: validation windows with stems.
+            config: the method; a cheap one, since it runs often.
+            rows: windows per compiled call.
+            keep: of so many windows, the first ones, the estimates are kept for `samples`.
+        """
+        self._model, self._windows, self._rows, self._keep = model, windows, rows, keep
+        self._keys = jax.vmap(jax.random.key)(jnp.arange(len(windows.mixture)))
+        self._kept: Float[np.ndarray, "b k t"] | None = None
+
+        @jax.jit
+        def run(params: Params, keys: Array, mixture: Float[Array, "b t c"]):
+            prompts = prompts_for(model, params, model.config.labels)
+            return separate(keys, model.denoiser(params), prompts, mixture, config)
+
+        self._run = run
+
+    def __call__(self, params: Params) -> dict[str, float]:
+        """``score`` over all labels, and each label's own, in dB."""
+        windows, step = self._windows, self._rows
         parts = [
-            np.asarray(run(params, keys[i : i + rows], jnp.asarray(windows.mixture[i : i + rows])))
-            for i in range(0, len(windows.mixture), rows)
+            np.asarray(
+                self._run(params, self._keys[i : i + step], jnp.asarray(windows.mixture[i:][:step]))
+            )
+            for i in range(0, len(windows.mixture), step)
         ]
         estimates = np.concatenate(parts)[..., 0]
-        gains = si_sdr_improvement(estimates, references, windows.mixture[:, None, :, 0])
+        self._kept = estimates[: self._keep]
+        gains = si_sdr_improvement(estimates, windows.stems[..., 0], windows.mixture[:, None, :, 0])
         counts = windows.presence.sum(0)
         sums = np.where(windows.presence, gains, 0).sum(0)
         means = np.where(counts, sums / np.maximum(counts, 1), np.nan)
+        labels = self._model.config.labels
         return {"score": float(np.nanmean(means)), **dict(zip(labels, means.tolist(), strict=True))}
 
-    return validate
+    def samples(self) -> "list[Sample]":
+        """What the last call made of the first windows; none before it."""
+        from gmsdi_jax.train.observe import Sample  # all of training, which scorecards do without
+
+        config, windows = self._model.config, self._windows
+        return [
+            Sample(
+                f"{windows.track[i]} at {windows.start[i] / config.sample_rate:.1f} s",
+                tuple(config.labels),
+                windows.mixture[i, :, 0],
+                windows.stems[i, :, :, 0],
+                estimate,
+                config.sample_rate,
+            )
+            for i, estimate in enumerate(() if self._kept is None else self._kept)
+        ]

@@ -24,12 +24,12 @@ from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableEr
 from gmsdi_jax.evaluate import (
     STATIC,
     Song,
+    Validator,
     check_same,
     evaluate,
     evaluate_split,
     fit_static,
     songs_of,
-    validator,
 )
 from gmsdi_jax.methods import SeparationConfig, separate
 from gmsdi_jax.metrics.si_sdr import si_sdr
@@ -276,7 +276,7 @@ def test_validation_score_is_the_mean_over_stems(model, split):
     presence = windows.presence.copy()
     presence[0, 1] = False
     windows = windows._replace(presence=presence)
-    found = validator(model.model, windows, QUICK, rows=2)(model.params)
+    found = Validator(model.model, windows, QUICK, rows=2)(model.params)
 
     @jax.jit
     def answer(params, keys, mixture):
@@ -304,6 +304,6 @@ def test_a_stem_that_never_sounds_does_not_spoil_the_score(model, split):
     """A class without a window has no score; the mean is over the others, so runs can be ranked."""
     windows: FixedWindows = fixed_windows(split, 2048, 2)
     windows = windows._replace(presence=windows.presence & np.array([True, False]))
-    found = validator(model.model, windows, QUICK)(model.params)
+    found = Validator(model.model, windows, QUICK)(model.params)
     assert np.isnan(found["High"])
     assert found["score"] == found["Low"]

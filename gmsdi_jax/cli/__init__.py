@@ -44,6 +44,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
     "train": Command("train", "train", "a model, from an experiment file"),
     "average": Command("average", "average", "a model of a run's averaged weights"),
+    "goodput": Command("goodput", "goodput", "where the time of a training run went"),
     "data minislakh": Command("data.minislakh", "minislakh", "render a synthetic Slakh"),
     "data download": Command("data.download", "download", "fetch Slakh2100 or MTG-Jamendo"),
     "data slakh": Command("data.prepare", "slakh", "prepare Slakh2100 for training"),

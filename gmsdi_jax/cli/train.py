@@ -24,8 +24,9 @@ from gmsdi_jax.data import Split, fixed_windows, open_embeddings, open_split, tr
 from gmsdi_jax.distributed import HostsConfig, is_first, join
 from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
 from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
-from gmsdi_jax.evaluate import STATIC, check_same, fit_static, validator
+from gmsdi_jax.evaluate import STATIC, Validator, check_same, fit_static
 from gmsdi_jax.train import train as run
+from gmsdi_jax.train.observe import keep_compiled, parse_steps, process_began
 from gmsdi_jax.types import Batch
 
 
@@ -46,6 +47,11 @@ class Train:
     where there is none, must refuses to; never refuses a folder that holds a run."""
     hosts: Annotated[HostsConfig, arg(name="")] = field(default_factory=HostsConfig)
     """Which processes train together."""
+    profile: str | None = None
+    """Record a trace of these steps, such as 10:13, in profile/ in the run's folder."""
+    compile_cache: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Where compiled steps are kept for the next start; by default JAX_COMPILATION_CACHE_DIR, or
+    gmsdi-jax/compiled in the user's cache. For several hosts, one that all of them see."""
     quiet: Quiet = False
     """Say nothing but errors."""
     config: Annotated[TrainConfig, arg(name="")]
@@ -56,7 +62,9 @@ def train(arguments: Sequence[str], console: Console) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Train, "train", arguments, _from_experiment(arguments))
     console.quiet = options.quiet
+    traced = parse_steps(options.profile) if options.profile else None
     join(options.hosts)
+    keep_compiled(options.compile_cache, console.say if is_first() else lambda line: None)
     config = options.config
     if options.resume == "must" and not (config.out / "config.json").exists():
         raise ConfigError(f"{config.out}: there is no run to resume; name its folder with --out")
@@ -88,6 +96,9 @@ def train(arguments: Sequence[str], console: Console) -> int:
                 resume=options.resume != "never",
                 on_progress=_Report(config.steps, advance, console),
                 on_event=console.say,
+                listen=validate.samples if validate else tuple,
+                profile=traced,
+                began=process_began(),
             )
     except KeyboardInterrupt:
         console.say("stopped: the same command with --resume auto goes on from the last checkpoint")
@@ -206,12 +217,12 @@ def _open(folder: Path, model: Model) -> Split:
     return split
 
 
-def _validator(config: TrainConfig, model: Model) -> Callable[[Any], dict[str, float]]:
+def _validator(config: TrainConfig, model: Model) -> Validator:
     """Scores on fixed windows of the validation split."""
     split = _open(config.data / "validation", model)
     windows = fixed_windows(split, config.window, config.eval_windows)
     rows = math.gcd(config.eval_windows, 8)
-    return validator(model, windows, config.model.separation, rows)
+    return Validator(model, windows, config.model.separation, rows, keep=config.samples)
 
 
 class _Report:

@@ -8,6 +8,9 @@ Weights & Biases and TensorBoard get the first two, and the sound of the validat
 None of it may end or hang a run that has begun: what fails says one line, and is left out.
 """
 
+from gmsdi_jax.train.observe.account import account
+from gmsdi_jax.train.observe.compile_cache import keep_compiled
+from gmsdi_jax.train.observe.ledger import process_began
 from gmsdi_jax.train.observe.lines import JsonLines, Writer, best_score, read_lines
 from gmsdi_jax.train.observe.observer import Observer
 from gmsdi_jax.train.observe.profile import parse_steps
@@ -18,7 +21,10 @@ __all__ = [
     "Observer",
     "Sample",
     "Writer",
+    "account",
     "best_score",
+    "keep_compiled",
     "parse_steps",
+    "process_began",
     "read_lines",
 ]
