@@ -7,8 +7,8 @@ flag and the fix, and has an exit code (`gmsdi_jax.errors`):
 0     done                                70    a computation gave NaN
 1     unexpected error                    74    a result could not be written
 2     a flag or a setting is wrong        130   interrupted (Ctrl-C)
-3     some inputs failed, others done       85    a run was told to stop, and saved
-4     a model or data is not there
+3     some inputs failed, others done       75    a run hung, and told where
+4     a model or data is not there          85    a run was told to stop, and saved
 ====  ==================================  ====  ============================================
 
 A command's module is imported when it is asked for: ``gmsdi --help`` loads neither JAX nor tyro.
