@@ -13,7 +13,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or \
 	name another, as in make setup PYTHON=python3.12" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-beam oracles lint format clean
+.PHONY: help setup demo test test-slow test-beam oracles reliability lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,6 +53,9 @@ $(BEAM)/.installed: pyproject.toml
 
 oracles: setup  ## every separator against closed forms, on the CPU; writes docs/oracles.md
 	@JAX_PLATFORMS=cpu PYTHONPATH=tests $(BIN)/python -m oracles
+
+reliability: setup  ## real trainings through what breaks them; writes docs/reliability.md
+	@JAX_PLATFORMS=cpu PYTHONPATH=tests $(BIN)/python -m reliability $(ARGS)
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .
