@@ -56,8 +56,8 @@ def full(bench: Bench, quick: bool) -> Outcome:
         not notes,
         f"{count} times filled up to a random room at a random moment, and emptied again",
         wrong
-        or f"exit {OUTPUT} in one line, at the next save at the latest; the checkpoints before it whole; "
-        f"{count}/{count} runs went on to equal bits",
+        or f"exit {OUTPUT} in one line, at the next save at the latest; the checkpoints before it "
+        f"whole; {count}/{count} runs went on to equal bits",
     )
 
 
