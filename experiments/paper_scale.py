@@ -2,12 +2,9 @@
 
     python -m experiments.paper_scale forward --preset paper-slakh
     python -m experiments.paper_scale step --preset paper-slakh
-    python -m experiments.paper_scale tpu --topology v5e:2x2 --batch 1 2 4
 
-``forward`` and ``step`` run on this machine, on random weights and noise, and print the peak memory
-of the process. ``tpu`` compiles the training step and the forward pass for one chip of a TPU that
-need not be there (``pip install "jax[tpu]"`` brings the compiler) and prints the memory that the
-compiler plans, or says that a batch does not fit. Numbers and hardware stand in ``docs/models.md``.
+Both run on this machine, on random weights and noise, and print the peak memory of the process.
+Numbers and hardware stand in ``docs/models.md``; what a TPU needs, ``experiments.pods`` prints.
 """
 
 import argparse
@@ -24,7 +21,6 @@ import numpy as np
 
 from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
-from gmsdi_jax.distributed import on_one_chip
 from gmsdi_jax.presets import PRESETS
 from gmsdi_jax.train.state import first_state, make_optimizer
 from gmsdi_jax.train.step import make_step
@@ -111,53 +107,15 @@ def timed(name: str, run: Any, params: Any) -> None:
     )
 
 
-def tpu(args: argparse.Namespace) -> None:
-    """What the compiler plans for one chip."""
-
-    def placed(tree: Any) -> Any:
-        return on_one_chip(tree, args.topology)
-
-    config = training(args)
-    model = Model(config.model)
-    optimizer = make_optimizer(config.optimizer, config.steps)
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    state = placed(jax.eval_shape(lambda p: first_state(p, config, optimizer), params))
-    print("| batch | forward, GiB | training step, GiB |\n|---:|---:|---:|")
-    for rows in args.batch:
-        batch = placed(batch_of(config, rows))
-        answer = jax.jit(lambda p, x, s, t: model.denoiser(p)(x, s, t))
-        sigma = placed(jax.ShapeDtypeStruct((rows,), jnp.float32))
-        one = planned(answer, state.ema, batch.audio, sigma, batch.prompt)
-        step = make_step(model, replace(config, batch=rows), optimizer)
-        two = planned(step, state, batch)
-        print(f"| {rows} | {one} | {two} |", flush=True)
-
-
-def planned(function: Any, *arguments: Any) -> str:
-    """The peak memory of a compiled function in GiB, or that it does not fit."""
-    started = time.perf_counter()
-    try:
-        memory = function.trace(*arguments).lower().compile().memory_analysis()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        return "does not fit"
-    finally:
-        print(f"compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    total = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    return f"{(total + memory.output_size_in_bytes - memory.alias_size_in_bytes) / GIB:.2f}"
-
-
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=["forward", "step", "tpu"])
+    parser.add_argument("what", choices=["forward", "step"])
     parser.add_argument("--preset", choices=list(PRESETS), default="paper-slakh")
     parser.add_argument("--batch", type=int, nargs="+", default=[1], help="windows per step")
     parser.add_argument("--keep", action="store_true", help="no rematerialisation")
-    parser.add_argument("--topology", default="v5e:2x2")
     args = parser.parse_args()
-    {"forward": forward, "step": step, "tpu": tpu}[args.what](args)
+    {"forward": forward, "step": step}[args.what](args)
     return 0
 
 

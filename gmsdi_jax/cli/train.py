@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 
 from gmsdi_jax.baselines import static
 from gmsdi_jax.build import Model
+from gmsdi_jax.cli.ahead import step_ahead
 from gmsdi_jax.cli.options import Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
@@ -52,6 +53,11 @@ class Train:
     compile_cache: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Where compiled steps are kept for the next start; by default JAX_COMPILATION_CACHE_DIR, or
     gmsdi-jax/compiled in the user's cache. For several hosts, one that all of them see."""
+    dry_run: bool = False
+    """Compile the step and print what it needs on the devices here: mesh, places of the weights,
+    memory, operations, exchange. Reads no data and writes nothing."""
+    compile_for: Annotated[str | None, arg(metavar="TPU", help_behavior_hint="")] = None
+    """The same for a TPU that need not be here: v5e:16x16, or 2*v5e:16x16 for two slices."""
     quiet: Quiet = False
     """Say nothing but errors."""
     config: Annotated[TrainConfig, arg(name="")]
@@ -63,7 +69,10 @@ def train(arguments: Sequence[str], console: Console) -> int:
     options = parse(Train, "train", arguments, _from_experiment(arguments))
     console.quiet = options.quiet
     traced = parse_steps(options.profile) if options.profile else None
-    join(options.hosts)
+    if options.compile_for is None:
+        join(options.hosts)
+    if options.dry_run or options.compile_for:
+        return step_ahead(options.config, options.compile_for, console)
     keep_compiled(options.compile_cache, console.say if is_first() else lambda line: None)
     config = options.config
     if options.resume == "must" and not (config.out / "config.json").exists():

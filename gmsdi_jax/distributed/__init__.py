@@ -12,7 +12,7 @@ many devices there are nor on what shares the call. Two layouts spread a call:
 windows share a call. Training has a mesh of its own, over all processes (`training_mesh`).
 """
 
-from gmsdi_jax.distributed.ahead import on_one_chip
+from gmsdi_jax.distributed.ahead import Needs, Pod, compile_for, needs, pod
 from gmsdi_jax.distributed.call import BatchedCall, Spread
 from gmsdi_jax.distributed.hosts import HostsConfig, is_first, join, wait_for_all
 from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
@@ -31,17 +31,21 @@ __all__ = [
     "BatchedCall",
     "HostsConfig",
     "Layout",
+    "Needs",
     "Plan",
+    "Pod",
     "Spread",
+    "compile_for",
     "device_mesh",
     "fixed_plan",
     "is_first",
     "join",
     "make_plan",
-    "on_one_chip",
+    "needs",
     "over_windows",
     "place_batch",
     "place_state",
+    "pod",
     "replicated",
     "shard_rows",
     "split",
