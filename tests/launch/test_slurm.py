@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from reliability.bench import SAVE_EVERY, Bench, committed, curve, last_step
 
 HERE = Path(__file__).parent
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "unshare", "setpriv")
@@ -229,6 +230,33 @@ def test_preempted_requeued_and_the_same_to_the_last_bit(job, tmp_path, leaks):
     assert [job.curve(0), job.curve(1)] == undisturbed(tmp_path / "undisturbed", 60)
     assert not leaks(job.cluster)
     assert not leaks(tmp_path)
+
+
+@pytest.mark.timeout(900)
+def test_the_trainer_itself_is_preempted_requeued_and_the_same_to_the_last_bit(job, tmp_path):
+    """`gmsdi train`, which finds SLURM by itself: metrics, weights and optimizer are equal bits."""
+    (tmp_path / "bench").mkdir()
+    bench = Bench(tmp_path / "bench")
+    expected = bench.whole(launched=True)  # two processes of launch/local.sh
+    out = tmp_path / "out"
+    names = [name for name in bench.environment if name.startswith("JAX_")]
+    job.submit(
+        *("--batch", "4"),
+        EXPERIMENT=str(bench.folder / "tiny.py"),
+        DATA=str(bench.folder / "shards"),
+        GMSDI=str(bench.folder / "gmsdi"),
+        **{name: bench.environment[name] for name in names},
+    )
+    until(lambda: committed(out) or job.state() == "FAILED", 200)
+    term = time.monotonic()
+    job.ask("scancel", "--signal=TERM", job.number)
+    until(lambda: "requeued" in job.log())
+    print(f"SIGTERM to requeue: {time.monotonic() - term:.1f} s")
+    assert "preempted and saved: requeued" in job.log(), job.log()
+    assert SAVE_EVERY <= committed(out) == last_step(out)  # no step is computed twice
+    facts = job.end()
+    assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), job.log()
+    assert curve(out) == expected
 
 
 def test_a_slower_process_may_save_after_the_first(job):
