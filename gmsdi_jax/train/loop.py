@@ -1,9 +1,9 @@
 """The loop: batches in, states out, everything on disk that an exact resume needs.
 
-A run's folder holds ``config.json`` (the whole configuration), ``metrics.jsonl``, ``checkpoints/``
-and ``best/``, the averaged weights with the highest validation score so far, ready for ``gmsdi
-separate -m``. Resuming continues the data order and the noise exactly, so the loss curve is the
-one that an uninterrupted run writes, bit for bit.
+A run's folder holds ``config.json`` (the whole configuration), what `observe` writes, the
+``checkpoints/`` and ``best/``, the averaged weights with the highest validation score so far, ready
+for ``gmsdi separate -m``. Resuming continues the data order and the noise exactly, so the loss
+curve is the one that an uninterrupted run writes, bit for bit.
 """
 
 import contextlib
