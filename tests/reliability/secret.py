@@ -21,12 +21,12 @@ def canary(bench: Bench, quick: bool) -> Outcome:
     paths = [Path(at) / name for at, _, names in os.walk(bench.folder) for name in names]
     leaks = [path for path in paths if path.is_file() and CANARY.encode() in path.read_bytes()]
     spoken = sum(CANARY in text for text in said)
-    where = ", ".join(str(path.relative_to(bench.folder)) for path in leaks[:3])
+    where = "".join(f", {path.relative_to(bench.folder)}" for path in leaks[:3])
     return Outcome(
         not leaks and not spoken,
         f"{len(NAMES)} secrets set; runs that end well, fail, are killed, log to wandb offline; "
         "launchers with --dry-run",
-        f"{len(leaks)} of {len(paths)} files and {spoken} of {len(said)} outputs hold one {where}",
+        f"{len(leaks)} of {len(paths)} files and {spoken} of {len(said)} outputs hold one{where}",
     )
 
 
@@ -41,6 +41,8 @@ def _runs(bench: Bench) -> list[str]:
         bench.start(bench.out("run"), "--optimizer.rate", "1e30"),
     ]
     said = [text for process in kinds for text in finish(process)[1:]]
+    assert kinds[0].returncode == 0, said[1]
+    assert list((bench.folder / "wandb").rglob("*.wandb")), "wandb wrote nothing"
     out = bench.out("killed")
     process = bench.launch(out, "--tensorboard")
     until(lambda: committed(out) or process.poll() is not None)
@@ -51,9 +53,11 @@ def _runs(bench: Bench) -> list[str]:
 def _launchers(bench: Bench) -> list[str]:
     """What launchers would do."""
     variables = {
-        **{"EXPERIMENT": "tiny.py", "DATA": "shards", "OUT": "gs://b/out", "NODES": "2"},
-        **{"IMAGE": "i", "TPU": "v5litepod-16", "NAME": "n", "ZONE": "z", "PROJECT": "p"},
-        **{"TOPOLOGY": "4x4", "ACCELERATOR": "v5litepod-16", "CLUSTER": "c", "QUEUE": "q"},
+        **{"DATA": "/bucket/data", "OUT": "/bucket/out"},
+        **{"EXPERIMENT": "experiments/minislakh_tiny.py", "NODES": "2"},
+        **{"IMAGE": "images/gmsdi:1", "NAME": "n", "HOSTS": "4", "ZONE": "us-west4-a"},
+        **{"KIND": "tpu", "ACCELERATOR": "tpu-v5-lite-podslice", "TOPOLOGY": "4x4"},
+        **{"TYPE": "v5litepod-16", "RUNTIME": "v2-alpha", "BUCKET": "gs://b"},
     }
     said = []
     for words in LAUNCHERS:
@@ -61,5 +65,6 @@ def _launchers(bench: Bench) -> list[str]:
         ran = subprocess.run(
             command, env=bench.environment | variables, capture_output=True, text=True, cwd=ROOT
         )
+        assert ran.returncode == 0, (words, ran.stderr)
         said += [ran.stdout, ran.stderr]
     return said
