@@ -56,11 +56,10 @@ class Ended(NamedTuple):
     err: str
 
 
-def write_noise(folder: Path, loud: float = 1.0, tracks: int = 3) -> None:
-    """Tracks of noise in shards; one of them is `loud` times as loud."""
+def write_noise(folder: Path) -> None:
+    """Three tracks of noise in shards."""
     rng = np.random.default_rng(0)
-    stems = (0.1 * rng.standard_normal((tracks, len(LABELS), 2**15))).astype(np.float32)
-    stems[1] *= loud
+    stems = (0.1 * rng.standard_normal((3, len(LABELS), 2**15))).astype(np.float32)
     whole = [WholeTrack(f"T{n}", each) for n, each in enumerate(stems)]
     write_split(folder, Settings(LABELS, chunk=2**13, hop=256), whole)
 

@@ -33,6 +33,7 @@ INPUTS = tests(
     "tests/data_pipelines/test_damaged_inputs.py", "tests/cli/test_train.py",
     done="damaged audio, archives, metadata, shards, experiments, settings",
 )  # fmt: skip
+NUMBERS = tests("tests/train/test_guard.py", done="abort, skip, rollback; spikes")
 SLURM = tests(
     "tests/launch/test_slurm.py", done="submitted, preempted, requeued; crashes, time limits"
 )
