@@ -2,7 +2,11 @@
 
 import json
 import math
+import resource
 
+import pytest
+
+from gmsdi_jax.errors import OutputError
 from gmsdi_jax.train.observe import JsonLines, best_score, read_lines
 
 
@@ -63,3 +67,32 @@ def test_best_score_is_the_highest_so_far(tmp_path):
     assert best_score(path, "score") == -math.inf
     path.write_text('{"step": 1, "score": 2.0}\n{"step": 2}\n{"step": 3, "score": -1.0}\n')
     assert best_score(path, "score") == 2.0
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow beyond 100 bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_error_and_loses_no_line(tmp_path, small_files):
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLines(path, None)
+    with pytest.raises(OutputError, match=r"metrics.jsonl: cannot be written \(File too large\)"):
+        for step in range(20):
+            writer.write(step, {"loss": 0.5})
+    writer.close()
+    assert [line["step"] for line in read_lines(path)] == [0, 1, 2]
+
+
+def test_resuming_on_a_full_disk_leaves_the_curve_alone(tmp_path, request):
+    path = tmp_path / "metrics.jsonl"
+    text = "".join(json.dumps({"step": step, "loss": 0.5}) + "\n" for step in range(20))
+    path.write_text(text)
+    request.getfixturevalue("small_files")
+    with pytest.raises(OutputError):
+        JsonLines(path, 19)
+    assert path.read_text() == text
