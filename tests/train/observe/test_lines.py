@@ -81,11 +81,12 @@ def small_files():
 def test_a_full_disk_is_one_error_and_loses_no_line(tmp_path, small_files):
     path = tmp_path / "metrics.jsonl"
     writer = JsonLines(path, None)
+    for step in range(4):  # of 25 bytes each
+        writer.write(step, {"loss": 0.5})
     with pytest.raises(OutputError, match=r"metrics.jsonl: cannot be written \(File too large\)"):
-        for step in range(20):
-            writer.write(step, {"loss": 0.5})
+        writer.write(4, {"loss": 0.5})
     writer.close()
-    assert [line["step"] for line in read_lines(path)] == [0, 1, 2]
+    assert [line["step"] for line in read_lines(path)] == [0, 1, 2, 3]
 
 
 def test_resuming_on_a_full_disk_leaves_the_curve_alone(tmp_path, request):
