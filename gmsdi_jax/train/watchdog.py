@@ -10,12 +10,14 @@ What takes as long as it takes (compiling, validating) is not watched. Where eve
 because a library hangs while it holds the interpreter, `faulthandler` does the same from outside.
 """
 
+import contextlib
 import faulthandler
 import os
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import TextIO
 
 import jax
 
@@ -60,7 +62,8 @@ class Watchdog:
             self._due = now + self._seconds
         if now - self._armed > min(1.0, self._seconds / 4):  # it costs a thread each time
             self._armed = now
-            faulthandler.dump_traceback_later(self._seconds + _GRACE, exit=True)
+            if file := _real_stderr():
+                faulthandler.dump_traceback_later(self._seconds + _GRACE, exit=True, file=file)
 
     def pause(self) -> None:
         """What comes may take any time; the next beat starts the watch again."""
@@ -95,5 +98,15 @@ class Watchdog:
             where = ""
         line = f"gmsdi: no step was finished for {self._seconds:.0f} s{where}; resume the run"
         print(line, file=sys.stderr, flush=True)
-        faulthandler.dump_traceback(all_threads=True)
+        if file := _real_stderr():
+            faulthandler.dump_traceback(file, all_threads=True)
         os._exit(EXIT_CODE)
+
+
+def _real_stderr() -> TextIO | None:
+    """A stderr that the operating system knows: a notebook's, or one that is redirected, is not."""
+    for file in (sys.stderr, sys.__stderr__):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            if file is not None and file.fileno() >= 0:
+                return file
+    return None

@@ -1,8 +1,12 @@
 """A loop that hangs ends by itself, and leaves its stacks behind."""
 
+import contextlib
+import io
 import subprocess
 import sys
 import time
+
+from gmsdi_jax.train.watchdog import Watchdog
 
 SCRIPT = """
 import ctypes, sys, time
@@ -64,3 +68,10 @@ def test_what_may_take_long_is_not_watched(tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "ended by itself" in ran.stdout
     assert not any(tmp_path.iterdir())
+
+
+def test_a_stderr_that_is_no_file(tmp_path):
+    """As in a notebook: training goes on."""
+    with contextlib.redirect_stderr(io.StringIO()), Watchdog(60.0, tmp_path) as dog:
+        dog.beat()
+        dog.pause()
