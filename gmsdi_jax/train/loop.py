@@ -94,8 +94,12 @@ def train(
         run.begin(batches, resume, data)
         feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
         stacks = config.out / "stacks"
-        with Stop() as stop, Watchdog(config.hang_minutes * 60, stacks) as watchdog:
-            return run.finish(feed, stop, watchdog, validate, listen, on_progress)
+        with Stop() as stop:
+            try:
+                with Watchdog(config.hang_minutes * 60, stacks) as watchdog:
+                    return run.finish(feed, stop, watchdog, validate, listen, on_progress)
+            finally:
+                checkpoints.wait()  # while signals are heard: a second SIGTERM must not end a save
     finally:
         run.close()
 

@@ -99,6 +99,26 @@ def test_told_to_stop_the_step_is_finished_and_saved(straight, config, batches, 
     assert lines(settings) == straight[1]
 
 
+def test_a_second_sigterm_does_not_end_the_save(config, batches, monkeypatch):
+    """It comes while the last checkpoint is written, and is heard by nobody's default handler."""
+    wait = Checkpoints.wait
+
+    def told_again(self):
+        if self._saving and self._saving[0] == 4:
+            signal.raise_signal(signal.SIGTERM)
+        wait(self)
+
+    def told(step, values):
+        if step == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "wait", told_again)
+    settings = config()
+    with pytest.raises(PreemptedError):
+        train(settings, batches(), on_progress=told)
+    assert Checkpoints(settings.out / "checkpoints", write=False).latest == 4
+
+
 def test_a_second_ctrl_c_ends_at_once(config, batches):
     def impatient(step, values):
         signal.raise_signal(signal.SIGINT)
