@@ -26,6 +26,7 @@ from gmsdi_jax.distributed import HostsConfig, is_first, join
 from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
 from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, Validator, check_same, fit_static
+from gmsdi_jax.train import Stop
 from gmsdi_jax.train import train as run
 from gmsdi_jax.train.observe import keep_compiled, parse_steps, process_began
 from gmsdi_jax.types import Batch
@@ -94,26 +95,28 @@ def train(arguments: Sequence[str], console: Console) -> int:
     )
     validate = _validator(config, model) if config.eval_every else None
     console.say(f"{config.out}: {config.steps} steps of {config.batch} windows; compiling ...")
-    try:
-        with console.progress("train", "steps") as advance:
-            run(
-                config,
-                batches,  # type: ignore[arg-type]
-                validate,
-                embed=_embed(config, encoder, book),
-                data=split.fingerprint,
-                resume=options.resume != "never",
-                on_progress=_Report(config.steps, advance, console),
-                on_event=console.say,
-                listen=validate.samples if validate else tuple,
-                profile=traced,
-                began=process_began(),
-            )
-    except KeyboardInterrupt:
-        console.say("stopped: the same command with --resume auto goes on from the last checkpoint")
-        raise
-    if validate and is_first():
-        _save_static(config, split, console)
+    with Stop() as stop:  # a signal after the last step ends nothing: the run is complete
+        try:
+            with console.progress("train", "steps") as advance:
+                run(
+                    config,
+                    batches,  # type: ignore[arg-type]
+                    validate,
+                    embed=_embed(config, encoder, book),
+                    data=split.fingerprint,
+                    resume=options.resume != "never",
+                    on_progress=_Report(config.steps, advance, console),
+                    on_event=console.say,
+                    listen=validate.samples if validate else tuple,
+                    profile=traced,
+                    began=process_began(),
+                    stop=stop,
+                )
+        except KeyboardInterrupt:
+            console.say("stopped: the same command with --resume auto goes on from the last save")
+            raise
+        if validate and is_first():
+            _save_static(config, split, console)
     print(config.out, flush=True)
     return 0
 

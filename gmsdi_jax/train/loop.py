@@ -49,6 +49,7 @@ def train(
     listen: Callable[[], Sequence[Sample]] = tuple,
     profile: tuple[int, int] | None = None,
     began: float | None = None,
+    stop: Stop | None = None,
 ) -> TrainState:
     """Trains to ``config.steps`` and returns the last state.
 
@@ -65,6 +66,8 @@ def train(
         listen: gives the sound of the last validation.
         profile: first and last step of which a trace is recorded.
         began: when the process started, in seconds since 1970, for the ledger of times.
+        stop: listens to signals from the first step until the caller leaves it; without it, until
+            the last save is complete.
 
     Raises:
         ConfigError: the folder holds a run and `resume` is off, or holds a different run.
@@ -90,18 +93,15 @@ def train(
         on_event=on_event,
     )
     run = _Run(config, model, optimizer, mesh, step, checkpoints, watch, on_event)
-    try:
-        run.begin(batches, resume, data)
-        feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
-        stacks = config.out / "stacks"
-        with Stop() as stop:
-            try:
-                with Watchdog(config.hang_minutes * 60, stacks) as watchdog:
-                    return run.finish(feed, stop, watchdog, validate, listen, on_progress)
-            finally:
-                checkpoints.wait()  # while signals are heard: a second SIGTERM must not end a save
-    finally:
-        run.close()
+    with contextlib.nullcontext(stop) if stop else Stop() as stop:
+        try:
+            run.begin(batches, resume, data)
+            feed = Feed(batches, lambda batch: place_batch(_numbered(embed(batch)), mesh))
+            stop.listen()
+            with Watchdog(config.hang_minutes * 60, config.out / "stacks") as watchdog:
+                return run.finish(feed, stop, watchdog, validate, listen, on_progress)
+        finally:
+            run.close()  # while signals are heard: a second SIGTERM must not end a save
 
 
 class _Run:

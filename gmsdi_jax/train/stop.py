@@ -20,16 +20,19 @@ _SECONDS, _STEPS = 2.0, 64
 
 
 class Stop:
-    """Listens while it is entered; only the main thread of a process can."""
+    """Listens from `listen` until it is left; only the main thread of a process can."""
 
     def __init__(self) -> None:
         self._signal: int | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():
+    def listen(self) -> None:
+        """From now on a signal leaves a note. More than once is no error."""
+        if threading.current_thread() is threading.main_thread() and not self._before:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
+
+    def __enter__(self) -> "Stop":
         return self
 
     def __exit__(
@@ -40,6 +43,7 @@ class Stop:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        self._before.clear()
 
     @property
     def noted(self) -> bool:

@@ -20,7 +20,7 @@ def tests(*words: str, done: str):
         )
         last = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ran.stderr[-200:]
         counts = re.findall(r"\d+ (?:passed|failed|skipped|error|deselected)", last)
-        passed = ran.returncode == 0 and "skipped" not in last
+        passed = ran.returncode == 0 and (quick or "skipped" not in last)
         return Outcome(passed, done, ", ".join(counts) or last)
 
     return gate

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from gmsdi_jax.config import OptimizerConfig
 from gmsdi_jax.errors import ConfigError, OutputError, PreemptedError
-from gmsdi_jax.train import train
+from gmsdi_jax.train import Stop, train
 from gmsdi_jax.train.checkpoint import Checkpoints
 from gmsdi_jax.train.feed import AHEAD
 from gmsdi_jax.weights import load_model
@@ -117,6 +117,20 @@ def test_a_second_sigterm_does_not_end_the_save(config, batches, monkeypatch):
     with pytest.raises(PreemptedError):
         train(settings, batches(), on_progress=told)
     assert Checkpoints(settings.out / "checkpoints", write=False).latest == 4
+
+
+def test_a_signal_after_the_last_step_ends_nothing(config, batches):
+    """Until its caller is done, too: what is written after training is not cut short."""
+
+    def told(step, values):
+        if step == 6:
+            signal.raise_signal(signal.SIGTERM)
+
+    with Stop() as stop:
+        assert int(train(config(), batches(), on_progress=told, stop=stop).step) == 6
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.reason == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_second_ctrl_c_ends_at_once(config, batches):
