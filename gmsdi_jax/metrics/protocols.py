@@ -12,6 +12,10 @@ short, and keep a window if at least two stems sound in it. They differ in which
     scores only stems that sound. What the separator puts out for an absent stem is reported apart,
     as a level relative to the mixture, and so is how often it answers a sounding stem with silence.
 
+The published pipeline separates chunks of 2^18 samples at 22050 Hz and drops what is left of a
+track behind the last whole one (`whole_chunks`). Its evaluation scores all that was separated, and
+so does ``msdm``: whoever separates whole tracks cuts them before.
+
 The gates differ as well. MSDM calls a stem silent if its norm *divided by the number of samples*
 is below 1.5e-5. That gate depends on the length: it is -47 dBFS for 4 seconds at 22050 Hz and falls
 by 3 dB with every halving, so a short last window is judged more leniently. ``active`` asks for
@@ -26,7 +30,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gmsdi_jax.errors import InputError, NumericsError
-from gmsdi_jax.metrics.si_sdr import si_sdr
+from gmsdi_jax.metrics.si_sdr import sdr, si_sdr
 
 WINDOW_SECONDS = 4.0
 HOP_SECONDS = 2.0
@@ -36,6 +40,8 @@ SILENT_RMS = 0.0045
 """The gate of ``active``: -47 dBFS, which is MSDM's gate at 4 seconds and 22050 Hz."""
 POWER_FLOOR = 1e-12
 """Added to mean squares before a level is taken: digital silence is -120 dBFS."""
+CHUNK_SECONDS = 2**18 / 22050
+"""What MSDM separates at a time."""
 
 
 class WindowScore(NamedTuple):
@@ -57,6 +63,20 @@ class WindowScore(NamedTuple):
     """The reference sounds and the estimate does not."""
     level_db: float
     """The power of the estimate relative to that of the mixture, dB."""
+    sdr: float = math.nan
+    """The plain signal-to-distortion ratio of the estimate, dB: a wrong gain counts as an error."""
+
+
+def whole_chunks(length: int, sample_rate: int) -> int:
+    """The samples of a track that the published pipeline separates, and so scores.
+
+    A track shorter than one chunk, which it leaves out, is kept whole.
+
+    Source: ``get_nonsilent_and_multi_instr_chunks`` of MSDM's code with ``min_chunk_size`` equal to
+    ``max_chunk_size``, as in its experiments.
+    """
+    chunk = round(CHUNK_SECONDS * sample_rate)
+    return length // chunk * chunk or length
 
 
 def msdm(
@@ -67,11 +87,15 @@ def msdm(
     *,
     labels: Sequence[str],
     track: str = "",
+    others: Float[np.ndarray, "j t"] | None = None,
 ) -> list[WindowScore]:
     """The scores of one track by the published protocol, silent references included.
 
     For the published numbers `mixture` is the sum of `references`, and all windows of all tracks
-    weigh the same.
+    weigh the same. `others` are true stems that nobody estimated: they count among those of which
+    two must sound.
+
+    Source: ``evaluate_separations`` of MSDM's code.
 
     Raises:
         InputError: the shapes do not belong together.
@@ -82,7 +106,7 @@ def msdm(
     def sounds(stems: Float[np.ndarray, "k t"]) -> Bool[np.ndarray, " k"]:
         return np.linalg.norm(stems, axis=-1) / stems.shape[-1] >= SILENT_NORM
 
-    windows = _windows(estimates, references, mixture, sample_rate, sounds)
+    windows = _windows(estimates, references, mixture, sample_rate, sounds, others)
     return [row for w in windows for row in _rows(w, labels, track, score_absent=True)]
 
 
@@ -94,17 +118,22 @@ def active(
     *,
     labels: Sequence[str],
     track: str = "",
+    others: Float[np.ndarray, "j t"] | None = None,
 ) -> list[WindowScore]:
     """The scores of one track where references sound; for absent stems, only the level put out.
+
+    `others` are as in `msdm`.
 
     Raises:
         InputError: the shapes do not belong together.
         NumericsError: an estimate is not finite.
     """
     _check(estimates, references, mixture, labels, track)
-    windows = _windows(
-        estimates, references, mixture, sample_rate, lambda stems: _rms(stems) >= SILENT_RMS
-    )
+
+    def sounds(stems: Float[np.ndarray, "k t"]) -> Bool[np.ndarray, " k"]:
+        return _rms(stems) >= SILENT_RMS
+
+    windows = _windows(estimates, references, mixture, sample_rate, sounds, others)
     return [row for w in windows for row in _rows(w, labels, track, score_absent=False)]
 
 
@@ -125,8 +154,9 @@ def _windows(
     mixture: Float[np.ndarray, " t"],
     sample_rate: int,
     sounds: Callable[[Float[np.ndarray, "k t"]], Bool[np.ndarray, " k"]],
+    others: Float[np.ndarray, "j t"] | None,
 ) -> Iterator[_Window]:
-    """The windows of a track in which at least two references sound."""
+    """The windows of a track in which at least two references sound, `others` among them."""
     length, hop = int(WINDOW_SECONDS * sample_rate), int(HOP_SECONDS * sample_rate)
     count = math.ceil((mixture.shape[-1] - (length - hop)) / hop)
     for number in range(count):
@@ -134,7 +164,8 @@ def _windows(
         cut = slice(start, start + length)
         e, s, m = (x[..., cut].astype(np.float64) for x in (estimates, references, mixture))
         present = sounds(s)
-        if present.sum() >= 2:
+        count_others = 0 if others is None else sounds(others[:, cut].astype(np.float64)).sum()
+        if present.sum() + count_others >= 2:
             yield _Window(number, start / sample_rate, e, s, m, present)
 
 
@@ -145,6 +176,7 @@ def _rows(
     scored = window.active | score_absent
     after = np.where(scored, si_sdr(window.estimates, window.references), np.nan)
     before = np.where(scored, si_sdr(window.mixture, window.references), np.nan)
+    plain = np.where(scored, sdr(window.estimates, window.references), np.nan)
     silent = window.active & (_rms(window.estimates) < SILENT_RMS)
     power = (window.estimates**2).mean(-1) + POWER_FLOOR
     level = 10 * np.log10(power / ((window.mixture**2).mean() + POWER_FLOOR))
@@ -160,6 +192,7 @@ def _rows(
             improvement=float(after[k] - before[k]),
             silent_output=bool(silent[k]),
             level_db=float(level[k]),
+            sdr=float(plain[k]),
         )
         for k, label in enumerate(labels)
     ]

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gmsdi_jax.errors import InputError, NumericsError
-from gmsdi_jax.metrics.protocols import SILENT_NORM, active, msdm
+from gmsdi_jax.metrics.protocols import SILENT_NORM, active, msdm, whole_chunks
 
 RATE = 1000
 WINDOW = 4 * RATE
@@ -104,3 +104,30 @@ def test_wrong_shapes_and_nan_are_refused():
         scores(msdm, references[:, :-1], references)
     with pytest.raises(NumericsError, match="song"):
         scores(active, references * np.nan, references)
+
+
+def test_the_tail_behind_the_last_whole_chunk_is_not_published():
+    assert whole_chunks(3 * 2**18 + 99, 22050) == 3 * 2**18
+    assert whole_chunks(2**18 - 1, 22050) == 2**18 - 1
+    assert whole_chunks(60 * 44100, 44100) == 5 * 2**19
+
+
+def test_stems_that_nobody_estimated_count_as_sounding():
+    references = stems(4, (0.1, 0.0, 0.0))
+    others = stems(4, (0.2, 0.0), seed=1)
+    mixture = references.sum(0) + others.sum(0)
+    for protocol in (msdm, active):
+        assert not protocol(references, references, mixture, RATE, labels=LABELS)
+        rows = protocol(references, references, mixture, RATE, labels=LABELS, others=others)
+        assert [row.stem for row in rows] == list(LABELS)
+        assert [row.active for row in rows] == [True, False, False]
+
+
+def test_plain_sdr_stands_beside_and_counts_a_wrong_gain():
+    references = stems(4, (0.1, 0.2, 0.05))
+    for protocol in (msdm, active):
+        rows = scores(protocol, 0.9 * references, references)
+        assert_allclose([row.sdr for row in rows], 20, atol=1e-3)
+        assert min(row.si_sdr for row in rows) > 60
+    absent = scores(active, stems(4), stems(4))[2]
+    assert np.isnan(absent.sdr)
