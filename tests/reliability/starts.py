@@ -33,7 +33,7 @@ def first_step(bench: Bench, quick: bool) -> Outcome:
 def saves(bench: Bench, quick: bool) -> Outcome:
     """Seconds between lines in the 3 steps after a save has begun, against all others."""
     out = bench.out("saves")
-    process = bench.start(out, "--steps", "60" if quick else "300", "--save-every", "20")
+    process = bench.start(out, "--steps", "100" if quick else "300", "--save-every", "20")
     times = []
     while process.poll() is None:
         step = last_step(out)
@@ -41,8 +41,8 @@ def saves(bench: Bench, quick: bool) -> Outcome:
             times.append((step, time.monotonic()))
         time.sleep(0.001)
     gaps = {b[0]: b[1] - a[1] for a, b in itertools.pairwise(times) if b[0] == a[0] + 1}
-    during = [gap for step, gap in gaps.items() if step > 20 and 1 <= step % 20 <= 3]
-    others = [gap for step, gap in gaps.items() if step > 20 and step % 20 > 5]
+    during = [gap for step, gap in gaps.items() if step > 40 and 1 <= step % 20 <= 3]
+    others = [gap for step, gap in gaps.items() if step > 40 and step % 20 > 5]
     a, b = np.percentile(during, 95), np.percentile(others, 95)
     return Outcome(
         True,
