@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow
-import pyarrow.parquet
-
 from gmsdi_jax.errors import InputError, OutputError, UnavailableError
 from gmsdi_jax.metrics.protocols import WindowScore
 
@@ -68,6 +65,9 @@ def write_scores(folder: Path, scores: Sequence[Score]) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
+    import pyarrow  # here and below: half a second that whoever writes no table need not wait
+    import pyarrow.parquet
+
     write_csv(folder / "scores.csv", COLUMNS, scores)
     columns = zip(*scores, strict=True) if scores else [()] * len(COLUMNS)
     table = pyarrow.table(
@@ -106,6 +106,9 @@ def read_scores(folder: Path) -> list[Score]:
         UnavailableError: there is none.
         InputError: it is damaged, or another table.
     """
+    import pyarrow
+    import pyarrow.parquet
+
     path = folder / "scores.parquet"
     if not path.is_file():
         raise UnavailableError(f"{path}: no such file; make it with gmsdi evaluate ... -o {folder}")

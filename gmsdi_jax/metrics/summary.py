@@ -8,7 +8,7 @@ scores, hence all draws are two matrix products.
 With few songs (below about ten) percentile intervals are somewhat too narrow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from gmsdi_jax.errors import InputError
+from gmsdi_jax.metrics.medians import median
 from gmsdi_jax.metrics.protocols import WindowScore
+from gmsdi_jax.metrics.scores import TrackScore
 
 ALL = "All"
 
@@ -55,6 +57,10 @@ class Method(NamedTuple):
     """Evaluations of the network per window (NFE)."""
     real_time_factor: float | None = None
     """Seconds of computing per second of audio; lower is faster."""
+    beside: Mapping[str, Sequence[WindowScore]] = {}
+    """The rows of the same estimates by other protocols, whose means stand in columns beside."""
+    tracks: Sequence[TrackScore] = ()
+    """Of every track and stem."""
 
 
 def summarise(rows: Sequence[WindowScore]) -> Summary:
@@ -116,6 +122,7 @@ def paired_interval(
     """The 95 % interval of "All" of `rows_a` minus "All" of `rows_b`, over the same songs.
 
     Both methods are judged on the same draws of songs, so what makes a song hard for both cancels.
+    A method may have several scores of a window, of as many seeds.
     If the interval excludes zero, the songs agree on which method is better.
 
     Raises:
@@ -133,16 +140,18 @@ def paired_interval(
     songs, labels = _songs(rows_a), _labels(rows_a)
     weights = _weights(len(songs), n, seed)
     sums_a, counts = _sums(rows_a, songs, labels)
-    sums_b, _ = _sums(rows_b, songs, labels)
     _, overall_a = _draws(sums_a, counts, weights)
-    _, overall_b = _draws(sums_b, counts, weights)
+    _, overall_b = _draws(*_sums(rows_b, songs, labels), weights)
     return _interval(overall_a - overall_b, counts.sum(1))
 
 
 def table(methods: Sequence[Method], n: int = 2000, seed: int = 0) -> str:
     """The scorecard in Markdown, legible as it is: one line per method, improvements in dB.
 
-    The number after ``±`` is half the 95 % interval over songs.
+    The number after ``±`` is half the 95 % interval over songs. Then follow the means by other
+    protocols, the share of sounding stems that were answered with silence, the level put out for
+    absent stems (dB relative to the mixture), and where they were measured the median of medians of
+    the plain SDR and the STFT distance, as means over the stems.
 
     Raises:
         InputError: there are no methods, or one of them has no rows.
@@ -150,18 +159,23 @@ def table(methods: Sequence[Method], n: int = 2000, seed: int = 0) -> str:
     if not methods:
         raise InputError("a scorecard needs at least one method")
     labels = _labels(methods[0].rows)
-    head = ["Method", ALL, *labels, "silent %", "NFE", "RTF"]
-    lines = [head]
+    beside = list(dict.fromkeys(name for method in methods for name in method.beside))
+    tracks = ["SDR", "STFT"] if any(method.tracks for method in methods) else []
+    lines = [["Method", ALL, *labels, *beside, "silent %", "absent dB", *tracks, "NFE", "RTF"]]
     for method in methods:
         summary = summarise(method.rows)
         low, high = bootstrap_interval(method.rows, n=n, seed=seed)[ALL]
         spread = f" ± {(high - low) / 2:.2f}" if np.isfinite(low) else ""
+        others = (method.beside.get(name) for name in beside)
         lines.append(
             [
                 method.name,
                 _number(summary.overall, ".2f") + spread,
                 *(_number(summary.stems.get(label), ".2f") for label in labels),
+                *(_number(summarise(rows).overall if rows else None, ".2f") for rows in others),
                 _number(100 * summary.silent_output_rate, ".1f"),
+                _number(summary.absent_level, ".1f"),
+                *(_number(value, ".2f") for value in over_tracks(method.tracks)[: len(tracks)]),
                 _number(method.evaluations, "d"),
                 _number(method.real_time_factor, ".2g"),
             ]
@@ -173,6 +187,22 @@ def table(methods: Sequence[Method], n: int = 2000, seed: int = 0) -> str:
         for line in lines
     ]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [padded[0], rule, *padded[1:]])
+
+
+def over_tracks(tracks: Sequence[TrackScore]) -> tuple[float, float]:
+    """The median of medians of the SDR, dB, and the mean STFT distance, as means over the stems."""
+    stems: dict[str, list[TrackScore]] = {}
+    for row in tracks:
+        stems.setdefault(row.stem, []).append(row)
+    medians = [median([row.sdr_median for row in rows]) for rows in stems.values()]
+    distances = [
+        _mean([row.stft_distance for row in rows if np.isfinite(row.stft_distance)])
+        for rows in stems.values()
+    ]
+    return (
+        _mean([value for value in medians if np.isfinite(value)]),
+        _mean([value for value in distances if np.isfinite(value)]),
+    )
 
 
 def _scored(row: WindowScore) -> bool:

@@ -6,9 +6,11 @@ from numpy.testing import assert_allclose
 
 from gmsdi_jax.errors import InputError
 from gmsdi_jax.metrics.protocols import WindowScore
+from gmsdi_jax.metrics.scores import TrackScore
 from gmsdi_jax.metrics.summary import (
     Method,
     bootstrap_interval,
+    over_tracks,
     paired_interval,
     summarise,
     table,
@@ -122,8 +124,35 @@ def test_table_has_one_aligned_line_per_method():
     assert len(lines) == 4
     assert len({len(line) for line in lines}) == 1
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["Method", "All", "Bass", "Drums", "silent %", "NFE", "RTF"]
+    assert cells[0] == ["Method", "All", "Bass", "Drums", "silent %", "absent dB", "NFE", "RTF"]
     assert cells[2][0] == "mixture"
-    assert cells[2][2:] == ["2.00", "3.00", "0.0", "-", "-"]
+    assert cells[2][2:] == ["2.00", "3.00", "0.0", "-", "-", "-"]
     assert cells[3][1].startswith("2.50 ± ")
-    assert cells[3][5:] == ["100", "0.5"]
+    assert cells[3][6:] == ["100", "0.5"]
+
+
+def test_pairing_weighs_several_seeds_of_one_method_as_one():
+    """Two equal seeds of a method against one of another: as if there were one of each."""
+    a, b = one_stem([[3.0, 5.0], [2.0, 4.0]]), one_stem([[1.0, 1.0], [2.0, 0.0]])
+    assert paired_interval(a + a, b) == paired_interval(a, b)
+    assert paired_interval(b, a + a) == paired_interval(b, a)
+    assert paired_interval(a, b).low == 2.0
+
+
+def test_other_protocols_and_tracks_stand_in_columns_beside():
+    rows = [row("a", 0, "Bass", 1.0), row("a", 0, "Drums", np.nan, active=False, level=-31.26)]
+    others = [row("a", 0, "Bass", 1.0), row("a", 0, "Drums", 101.0, active=False)]
+    tracks = [TrackScore("Bass", 4.0, 0.5)]
+    text = table([Method("ours", rows, beside={"msdm": others}, tracks=tracks)])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    found = dict(zip(cells[0], cells[2], strict=True))
+    assert (found["All"], found["msdm"], found["absent dB"]) == ("1.00", "51.00", "-31.3")
+    assert (found["SDR"], found["STFT"]) == ("4.00", "0.50")
+
+
+def test_tracks_are_medians_of_ratios_and_means_of_distances_over_stems():
+    bass = [TrackScore("Bass", x, y) for x, y in ((0.0, 1.0), (1.0, 1.0), (20.0, 4.0))]
+    drums = [TrackScore("Drums", 5.0, 6.0), TrackScore("Drums", np.nan, np.nan)]
+    silent = [TrackScore("Piano", np.nan, np.nan)]
+    assert over_tracks(bass + drums + silent) == (3.0, 4.0)
+    assert np.isnan(over_tracks([])).all()
