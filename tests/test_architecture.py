@@ -23,7 +23,7 @@ ROWS = (
     {"config"},
     {"build", "weights", "presets"},
     {"train", "pipeline", "report"},
-    {"evaluate", "console", "data_pipelines"},
+    {"evaluate", "generation", "console", "data_pipelines"},
     {"cli", "experiments"},
     {"__init__", "__main__"},
 )
