@@ -140,6 +140,7 @@ def _model(options: Evaluate, console: Console) -> int:
             audio=options.audio,
             on_plan=progress.plan,
             on_progress=progress,
+            say=console.say,
         )
     if scorecard:
         print(scorecard, flush=True)
@@ -168,6 +169,7 @@ def _folders(options: Evaluate, console: Console) -> int:
             on_failure=fail,
             on_plan=progress.plan,
             on_song=progress,
+            say=console.say,
         )
     print(scorecard, flush=True)
     if failed:

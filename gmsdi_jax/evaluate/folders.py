@@ -23,7 +23,7 @@ from jaxtyping import Float
 from gmsdi_jax.arrays import digest
 from gmsdi_jax.audio import probe, read
 from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
-from gmsdi_jax.evaluate.judge import KeptAudio
+from gmsdi_jax.evaluate.judge import KeptAudio, Say
 from gmsdi_jax.evaluate.result import Evaluation
 from gmsdi_jax.evaluate.scorer import OnPlan, OnSong, Run, Scorer, baselines, check
 from gmsdi_jax.evaluate.songs import Song
@@ -37,7 +37,6 @@ TOLERANCE = 0.1
 
 Tracks = dict[str, dict[str, Path]]
 """Files by track and by stem, as `file_name` spells it."""
-Say = Callable[[str], None]
 
 
 def evaluate_folders(
@@ -49,6 +48,7 @@ def evaluate_folders(
     on_failure: Callable[[InputError], None],
     on_plan: OnPlan = lambda there, missing: None,
     on_song: OnSong = lambda song, method: None,
+    say: Say = lambda text: None,
 ) -> str:
     """Scores stems that others separated; returns the scorecard and saves it under `out`.
 
@@ -61,6 +61,7 @@ def evaluate_folders(
         on_failure: told of every song that cannot be scored; the others are.
         on_plan: called once with how many results are there and how many are to be computed.
         on_song: called with song and method before each is scored.
+        say: told what a user should know of kept audio, one line each.
 
     Raises:
         UnavailableError: no song can be scored.
@@ -81,7 +82,7 @@ def evaluate_folders(
         songs.sample_rate,
         chunked=False,
         on_song=on_song,
-        audio=KeptAudio(out, audio, songs.labels, songs.sample_rate) if out else None,
+        audio=KeptAudio(out, audio, songs.labels, songs.sample_rate, say) if out else None,
     )
     about = {
         "labels": list(songs.labels),

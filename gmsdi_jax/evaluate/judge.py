@@ -1,5 +1,6 @@
 """From the estimates of one song to its scores, and what a listener gets to hear of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from gmsdi_jax.metrics.protocols import WindowScore
 from gmsdi_jax.metrics.scores import TrackScore
 from gmsdi_jax.metrics.spectral import stft_distance
 
+Say = Callable[[str], None]
+"""Told what a user should know, one line each."""
 PROTOCOLS = {"active": protocols.active, "msdm": protocols.msdm}
 
 
@@ -64,15 +67,14 @@ class KeptAudio:
         RUN/audio/TRACK/reference/STEM.flac
         RUN/audio/TRACK/METHOD/STEM.flac      of seed 0
 
-    Silence and copies of the mixture are not kept. flac holds no sample beyond full scale:
-    `clipped` counts those that were cut.
+    Silence and copies of the mixture are not kept. flac holds no sample beyond full scale: where
+    one was cut, that is said.
     """
 
-    def __init__(self, run: Path, songs: int, labels: tuple[str, ...], sample_rate: int):
+    def __init__(self, run: Path, songs: int, labels: tuple[str, ...], sample_rate: int, say: Say):
         """Keeps nothing yet; `songs` is of how many to keep."""
         self._root, self._songs, self._labels = run / "audio", songs, labels
-        self._rate = sample_rate
-        self.clipped = 0
+        self._rate, self._say = sample_rate, say
 
     def lacks(self, number: int, track: str, method: str, seed: int) -> bool:
         """Whether this audio is wanted and not there."""
@@ -100,7 +102,9 @@ class KeptAudio:
             self._file(folder / f"{_name(label)}.flac", stem)
 
     def _file(self, path: Path, audio: Float[np.ndarray, " t"]) -> None:
-        self.clipped += write(path, audio[:, None], self._rate)
+        clipped = write(path, audio[:, None], self._rate)
+        if clipped:
+            self._say(f"{path}: {clipped} samples beyond full scale were clipped, here alone")
 
 
 def _name(text: str) -> str:

@@ -14,7 +14,7 @@ from gmsdi_jax.arrays import digest
 from gmsdi_jax.baselines import static
 from gmsdi_jax.data import open_split
 from gmsdi_jax.errors import ConfigError
-from gmsdi_jax.evaluate.judge import KeptAudio
+from gmsdi_jax.evaluate.judge import KeptAudio, Say
 from gmsdi_jax.evaluate.result import Evaluation
 from gmsdi_jax.evaluate.scorer import OnPlan, OnSong, Run, Scorer, baselines, check
 from gmsdi_jax.evaluate.songs import Song, SplitSongs, check_same
@@ -90,6 +90,7 @@ def evaluate_split(
     audio: int = 0,
     on_plan: OnPlan = lambda there, missing: None,
     on_progress: OnSong = lambda song, method: None,
+    say: Say = lambda text: None,
 ) -> str:
     """`evaluate` on a folder of shards; returns the scorecard and saves it under `out`.
 
@@ -111,6 +112,7 @@ def evaluate_split(
         audio: of how many songs to keep the audio below `out`.
         on_plan: called once with how many results are there and how many are to be computed.
         on_progress: called with song and method before each is computed.
+        say: told what a user should know of kept audio, one line each.
 
     Raises:
         UnavailableError: the folder is not a prepared split with stems.
@@ -155,7 +157,7 @@ def evaluate_split(
         config.sample_rate,
         chunked=True,
         on_song=on_progress,
-        audio=KeptAudio(out, audio, config.labels, config.sample_rate) if out else None,
+        audio=KeptAudio(out, audio, config.labels, config.sample_rate, say) if out else None,
     )
     results = scorer.score_all(split_songs, on_plan)
     if not results:

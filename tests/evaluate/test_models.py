@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from evaluate.tones import LABELS, QUICK, RATE, FakeModel, song_of
+from evaluate.tones import CHUNK, HOP, LABELS, QUICK, RATE, FakeModel, song_of, stems_of
 from numpy.testing import assert_allclose
 
 from gmsdi_jax.baselines import static
+from gmsdi_jax.data import Settings, WholeTrack, write_split
 from gmsdi_jax.errors import ConfigError, InputError, OutputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, evaluate, evaluate_split, songs_of
 from gmsdi_jax.methods import SeparationConfig
@@ -286,6 +287,26 @@ def test_audio_of_the_first_songs_is_kept(split, tmp_path):
     audio, _ = soundfile.read(tmp_path / "audio/T0/m/High.flac")
     assert si_sdr(audio, song.stems[1]) > 20
     assert run(1) == 0
+
+
+def test_clipped_audio_is_told(tmp_path):
+    """flac ends at full scale; scores are of what was separated."""
+    stems = 12 * stems_of(0)
+    write_split(
+        tmp_path / "loud",
+        Settings(LABELS, sample_rate=RATE, chunk=CHUNK, hop=HOP, stems=True),
+        [WholeTrack("T0", stems / np.abs(stems.sum(0)).max())],
+    )
+    said = []
+    evaluate_split(
+        FakeModel(leak=-0.5),  # type: ignore[arg-type]
+        tmp_path / "loud",
+        {"m": QUICK},
+        out=tmp_path / "run",
+        audio=1,
+        say=said.append,
+    )
+    assert any("m/Low.flac" in line and "clipped" in line for line in said)
 
 
 def test_a_method_is_not_called_as_a_baseline():
