@@ -87,6 +87,9 @@ class Evaluate:
             "--seconds": self.seconds,
             "--steps": self.steps,
             "--guidance": self.guidance,
+            "--seeds": self.seeds != 1,
+            "--overlap": self.overlap != Evaluate.overlap,
+            "--distributed": self.hosts != HostsConfig(),
         }
         folders = {"--stem": self.stems, "--sample-rate": self.sample_rate}
         wrong = [name for name, value in (asked if self.separated else folders).items() if value]

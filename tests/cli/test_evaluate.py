@@ -88,6 +88,9 @@ def test_a_model_goes_on_where_it_was(gmsdi, model, root, tmp_path):
         (["--references", "refs"], "together"),
         (["separated", "--references", "refs", "--data", "test"], "either"),
         (["separated", "--references", "refs", "--steps", "5"], "--steps is for --data"),
+        (["separated", "--references", "refs", "--seeds", "2"], "--seeds is for --data"),
+        (["separated", "--references", "refs", "--overlap", "0"], "--overlap is for --data"),
+        (["separated", "--references", "refs", "--distributed", "auto"], "--distributed is for"),
         (["--data", "test", "-s", "Bass"], "--stem is for SEPARATED"),
         (["--data", "test", "--audio", "2"], "with a folder -o"),
         (["--data", "test", "--songs", "0"], "at least 1"),
@@ -99,7 +102,7 @@ def test_a_model_goes_on_where_it_was(gmsdi, model, root, tmp_path):
 )  # fmt: skip
 def test_what_does_not_belong_together_is_refused(gmsdi, model, root, monkeypatch, arguments, said):
     monkeypatch.chdir(root)
-    named = ["-m", model] if "--overlap" in arguments or "--seeds" in arguments else []
+    named = [] if "--references" in arguments or "--data" not in arguments else ["-m", model]
     ran = gmsdi("evaluate", *arguments, *named)
     assert ran.code == 2
     assert said in ran.err.splitlines()[-1]
