@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from gmsdi_jax.audio import write
 from gmsdi_jax.errors import ConfigError, InputError
 from gmsdi_jax.generation import Cut, Listener, Request, Store, compare, markdown
+from gmsdi_jax.generation.compare import numbers
 from gmsdi_jax.generation.table import as_json
 from gmsdi_jax.metrics.frechet import frechet_distance
 from gmsdi_jax.metrics.kad import kernel_distance
@@ -57,6 +58,17 @@ def test_the_distances_are_those_of_all_embeddings(tmp_path, rng):
     assert np.isfinite(row.value.fad_infinity)  # 20 embeddings are enough for three dimensions
     assert told[0] == (1, 50, "0.wav")
     assert told[-1] == (50, 50, "9.wav")
+
+
+def test_the_kernel_distance_of_many(rng):
+    """Its cost is the square of the number, so a part is drawn: the same on average."""
+    x, y = rng.standard_normal((600, D)), 1 + rng.standard_normal((500, D))
+    whole = kernel_distance(x, y)
+    assert numbers(x, y).kad == numbers(x, y, most=600).kad == whole
+    drawn = numbers(x, y, most=200)
+    assert drawn.kad != whole
+    assert_allclose(drawn.kad, whole, rtol=0.2)
+    assert drawn.fad == numbers(x, y).fad
 
 
 def test_the_floor_is_of_songs_not_of_clips(tmp_path, rng):
