@@ -62,6 +62,7 @@ def test_a_song_that_fails_is_one_line_and_exit_code_3(gmsdi, root, tmp_path):
     ]
 
 
+@pytest.mark.slow  # it compiles; tests/evaluate holds the same with a separator that need not
 def test_a_model_goes_on_where_it_was(gmsdi, model, root, tmp_path):
     """A second call computes nothing; with other settings the folder is refused."""
     call = ("evaluate", "--data", root / "test", "-m", model, "-o", tmp_path / "run", "--audio", 1,
