@@ -43,6 +43,7 @@ COMMANDS = {
     "accompany": Command("generate", "accompany", "stems that go with given ones"),
     "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
     "distance": Command("distance", "distance", "how near generated music is to real music"),
+    "report": Command("report", "report", "an evaluation to read, to hear and to vote on"),
     "train": Command("train", "train", "a model, from an experiment file"),
     "average": Command("average", "average", "a model of a run's averaged weights"),
     "goodput": Command("goodput", "goodput", "where the time of a training run went"),
