@@ -24,13 +24,21 @@ def settings(run: Run) -> dict[str, str]:
 
 def differences(run: Run, other: Run) -> list[Difference]:
     """The keys whose values differ, in this run's order and then the other's."""
-    here, there = settings(run), settings(other)
+    here, there = _shared(run, other), _shared(other, run)
     keys = dict.fromkeys([*here, *there])
     return [
         Difference(key, here.get(key), there.get(key))
         for key in keys
         if here.get(key) != there.get(key)
     ]
+
+
+def _shared(run: Run, other: Run) -> dict[str, str]:
+    """The settings of a run, but of a method that the other run has not, only that it is there."""
+    own, others = run.facts["methods"], other.facts["methods"]
+    methods = {name: facts for name, facts in own.items() if name in others}
+    extra = {f"methods.{name}": "scored" for name in own if name not in others}
+    return dict(_flat("", {**run.facts, "methods": methods})) | extra
 
 
 def _flat(prefix: str, facts: Mapping[str, Any]):

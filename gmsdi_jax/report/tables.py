@@ -92,7 +92,7 @@ def scorecards(run: Run) -> list[Scorecard]:
 
 
 def changes(run: Run, other: Run) -> list[Change]:
-    """Methods of one name that were scored by one protocol in both runs."""
+    """Methods of one name that were scored by one protocol in both runs, baselines aside."""
     return [
         Change(
             protocol,
@@ -103,7 +103,7 @@ def changes(run: Run, other: Run) -> list[Change]:
         )
         for protocol, methods in run.scores.items()
         for method, rows in methods.items()
-        if method in other.scores.get(protocol, {})
+        if method in other.scores.get(protocol, {}) and not run.is_baseline(method)
     ]
 
 

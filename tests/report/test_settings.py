@@ -21,11 +21,13 @@ def test_settings_are_dotted_keys_and_text(tmp_path):
 
 
 def test_only_what_differs_is_told(tmp_path):
-    here = read_run(evaluation(tmp_path / "a", SONGS, settings={"steps": 25, "rho": 7.0}))
+    more = {"a": {"ours": 10.0, "other": 5.0}}
+    here = read_run(evaluation(tmp_path / "a", more, settings={"steps": 25, "rho": 7.0}))
     there = read_run(evaluation(tmp_path / "b", SONGS, settings={"steps": 50, "churn": 20}))
     assert differences(here, here) == []
     assert differences(here, there) == [
         Difference("methods.ours.settings.steps", "25", "50"),
         Difference("methods.ours.settings.rho", "7", None),
+        Difference("methods.other", "scored", None),
         Difference("methods.ours.settings.churn", None, "20"),
     ]

@@ -78,7 +78,7 @@ const deck = {
     return this.solo.size ? this.solo.has(stem) : !this.mute.has(stem);
   },
 
-  master() { // the one that the others follow: what is heard is never bent
+  master() { // the one that the others follow, at its own speed
     const own = this.tracks.get(this.version).filter(Boolean);
     return own.find((el) => this.audible(el)) ?? own[0];
   },
