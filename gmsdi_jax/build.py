@@ -7,6 +7,8 @@ A model is a graph (static) and a plain nested dict of arrays. Functions of the 
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Key
 
@@ -103,6 +105,17 @@ class Model:
                 "(gmsdi convert) and name its folder as the encoder"
             )
         return self.encode([spell(text, self.config.labels) for text in texts])
+
+    def prompt_shapes(self, count: int) -> Prompt:
+        """Shapes and types of `count` prompts; neither words nor an encoder are needed."""
+        conditioner = self.config.conditioner
+        if isinstance(conditioner, T5TextConfig | ClapTextConfig):
+            size = count, conditioner.tokens
+            return Text(
+                jax.ShapeDtypeStruct((*size, conditioner.features), jnp.float32),  # type: ignore[arg-type]
+                jax.ShapeDtypeStruct(size, bool),  # type: ignore[arg-type]
+            )
+        return jax.eval_shape(lambda: self.prompt([""] * count))
 
     def embed(self, params: Params, prompt: Prompt) -> Text:
         """What the network hears; rows without a token become the learned null."""

@@ -9,12 +9,24 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
+from gmsdi_jax.build import Model
 from gmsdi_jax.cli.folders import without_leftovers
 from gmsdi_jax.cli.model import chosen_model, describe
-from gmsdi_jax.cli.options import AudioFormat, EncoderFolder, ModelFolder, Out, Quiet, Stems, parse
+from gmsdi_jax.cli.options import (
+    AudioFormat,
+    CompileFor,
+    EncoderFolder,
+    ModelFolder,
+    Out,
+    Quiet,
+    Stems,
+    parse,
+)
+from gmsdi_jax.config import read_model_config
 from gmsdi_jax.console import Console
+from gmsdi_jax.distributed import pod
 from gmsdi_jax.errors import ConfigError, OutputError
-from gmsdi_jax.pipeline import GMSDI, GenerationConfig
+from gmsdi_jax.pipeline import GMSDI, GenerationConfig, generation_ahead
 from gmsdi_jax.pipeline import Stems as Result
 from gmsdi_jax.pipeline.result import file_name
 
@@ -57,6 +69,9 @@ class Generate(_Draw):
 
     seconds: float = 6.0
     """Length, at most 1200."""
+    compile_for: CompileFor = None
+    """Draw nothing: compile for a TPU that need not be here, such as v5e:4x4, and print what one
+    chip of it needs. Of the model only config.json is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +107,23 @@ class Accompany(_Draw):
 def generate(arguments: Sequence[str], console: Console) -> int:
     """Runs ``generate`` and returns its exit code."""
     options = parse(Generate, "generate", arguments)
+    if options.compile_for:
+        return _generate_ahead(options, console)
     model = _start(options, console)
     with _new_folder(options, model.name, options.stems) as folder:
         result = model.generate(options.stems, options.seconds, options.settings, seed=options.seed)
         _finish(options, result, folder, console)
+    return 0
+
+
+def _generate_ahead(options: Generate, console: Console) -> int:
+    """What drawing needs of a TPU; returns the exit code."""
+    console.quiet = options.quiet
+    model = Model(read_model_config(chosen_model(options.model)))
+    target = pod(options.compile_for or "")
+    console.say(f"compiling for {target.name}; nothing is drawn ...")
+    lines = generation_ahead(model, options.stems, options.seconds, options.settings, target)
+    print("\n".join(lines), flush=True)
     return 0
 
 

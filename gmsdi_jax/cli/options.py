@@ -14,6 +14,7 @@ Stems = Annotated[
 ]
 ModelFolder = Annotated[Path | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")]
 EncoderFolder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
+CompileFor = Annotated[str | None, arg(metavar="TPU", help_behavior_hint="")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 Quiet = Annotated[bool, arg(aliases=["-q"])]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]

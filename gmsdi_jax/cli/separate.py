@@ -16,16 +16,26 @@ from typing import Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from gmsdi_jax.audio import plan, probe
+from gmsdi_jax.build import Model
 from gmsdi_jax.cli.folders import without_leftovers
 from gmsdi_jax.cli.model import chosen_model, describe
-from gmsdi_jax.cli.options import AudioFormat, EncoderFolder, ModelFolder, Out, Quiet, Stems, parse
+from gmsdi_jax.cli.options import (
+    AudioFormat,
+    CompileFor,
+    EncoderFolder,
+    ModelFolder,
+    Out,
+    Quiet,
+    Stems,
+    parse,
+)
 from gmsdi_jax.cli.songs import Song, find_songs
 from gmsdi_jax.config import ModelConfig, read_model_config
 from gmsdi_jax.console import Console
-from gmsdi_jax.distributed import MANY
+from gmsdi_jax.distributed import MANY, pod
 from gmsdi_jax.errors import ConfigError, GMSDIError, InputError
 from gmsdi_jax.methods import SeparationConfig
-from gmsdi_jax.pipeline import GMSDI, WindowSeparator
+from gmsdi_jax.pipeline import GMSDI, WindowSeparator, separation_ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +80,9 @@ class Separate:
     )
     """Windows times channels per compiled call, or auto for as many as fit the memory; by default
     auto on accelerators, and 2 on a CPU, which more do not make faster."""
+    compile_for: CompileFor = None
+    """Read no song: compile the calls for a TPU that need not be here, such as v5e:4x4, and print
+    what they need on one host of it. Of the model only config.json is needed."""
     quiet: Quiet = False
     """Say nothing but errors."""
     settings: OmitArgPrefixes[SeparationConfig] = field(default_factory=SeparationConfig)
@@ -80,6 +93,8 @@ def separate(arguments: Sequence[str], console: Console) -> int:
     """Runs the command and returns its exit code."""
     options, folder = _options(arguments)
     console.quiet = options.quiet
+    if options.compile_for:
+        return _separate_ahead(options, folder, console)
     songs, errors = find_songs(options.songs)
     codes = [error.exit_code for error in errors]
     for error in errors:
@@ -97,10 +112,26 @@ def separate(arguments: Sequence[str], console: Console) -> int:
     return max(codes)
 
 
+def _separate_ahead(options: Separate, folder: Path, console: Console) -> int:
+    """What the separation needs of a TPU; returns the exit code."""
+    model, rows = Model(read_model_config(folder)), options.rows
+    target = pod(options.compile_for or "")
+    console.say(f"compiling for {target.name}; no song is read ...")
+    lines = separation_ahead(
+        model,
+        options.stems or model.config.labels,
+        options.settings,
+        target,
+        rows if isinstance(rows, int) else None,
+    )
+    print("\n".join(lines), flush=True)
+    return 0
+
+
 def _options(arguments: Sequence[str]) -> tuple[Separate, Path]:
     """The options and the model's folder; what the user leaves open is settled by the model."""
     options = parse(Separate, "separate", arguments)
-    if not options.songs:
+    if not options.songs and not options.compile_for:
         raise ConfigError("name at least one song or folder")
     folder = chosen_model(options.model)
     defaults = Separate(settings=read_model_config(folder).separation)

@@ -18,7 +18,7 @@ from tyro.conf import Positional, arg
 from gmsdi_jax.baselines import static
 from gmsdi_jax.build import Model
 from gmsdi_jax.cli.ahead import step_ahead
-from gmsdi_jax.cli.options import Quiet, parse
+from gmsdi_jax.cli.options import CompileFor, Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_embeddings, open_split, training_batches
@@ -57,7 +57,7 @@ class Train:
     dry_run: bool = False
     """Compile the step and print what it needs on the devices here: mesh, places of the weights,
     memory, operations, exchange. Reads no data and writes nothing."""
-    compile_for: Annotated[str | None, arg(metavar="TPU", help_behavior_hint="")] = None
+    compile_for: CompileFor = None
     """The same for a TPU that need not be here: v5e:16x16, or 2*v5e:16x16 for two slices."""
     quiet: Quiet = False
     """Say nothing but errors."""

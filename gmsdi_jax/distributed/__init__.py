@@ -15,7 +15,7 @@ windows share a call. Training has a mesh of its own, over all processes (`train
 from gmsdi_jax.distributed.ahead import Needs, Pod, compile_for, needs, pod
 from gmsdi_jax.distributed.call import BatchedCall, Spread
 from gmsdi_jax.distributed.hosts import HostsConfig, is_first, join, wait_for_all
-from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
+from gmsdi_jax.distributed.mesh import device_mesh, place_everywhere, replicated, split
 from gmsdi_jax.distributed.plan import MANY, Layout, Plan, fixed_plan, make_plan
 from gmsdi_jax.distributed.rows import over_windows, shard_rows
 from gmsdi_jax.distributed.training import (
@@ -44,6 +44,7 @@ __all__ = [
     "needs",
     "over_windows",
     "place_batch",
+    "place_everywhere",
     "place_state",
     "pod",
     "replicated",

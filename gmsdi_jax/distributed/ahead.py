@@ -13,6 +13,7 @@ import importlib.util
 import math
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,7 +32,7 @@ _ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 _NAME = re.compile(r"(?:(\d+)\*)?(v\d+[a-z]*:\d+x\d+(?:x\d+)?)")
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 _GREEDY = 2**19  # a matrix of so many rows and columns fits no device
 
 
@@ -51,6 +52,12 @@ class Pod:
         """Bytes that a program may take on one device, as the compiler itself says."""
         return _limit(self.devices[0])
 
+    @property
+    def host(self) -> tuple[Any, ...]:
+        """The devices of its first host: those that one process separates songs with."""
+        first = self.devices[0].process_index
+        return tuple(each for each in self.devices if each.process_index == first)
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -63,7 +70,8 @@ class Needs:
     output: int
     """Results less those that take the place of arguments."""
     operations: float | None
-    """Floating point operations of one device, as the compiler counts them; None: it does not."""
+    """Floating point operations of one device, as the compiler counts them, a loop as one pass of
+    it; None: it does not."""
     exchange: Exchange
     """Collectives."""
 
@@ -71,6 +79,27 @@ class Needs:
     def peak(self) -> int:
         """All of it: what must fit."""
         return self.arguments + self.temporaries + self.output
+
+    def lines(self, limit: int | None) -> Iterator[str]:
+        """Memory and exchange, for a person, one line each; `limit` is what a device has."""
+        there = "" if limit is None else f" of {limit / GIB:.2f} GiB"
+        yield (
+            f"memory per device: {self.peak / GIB:.2f} GiB{there}: arguments "
+            f"{self.arguments / GIB:.2f}, temporaries {self.temporaries / GIB:.2f}, results beside "
+            f"the arguments {self.output / GIB:.2f}"
+        )
+        if not self.exchange.kinds:
+            yield "exchange: nothing"
+        for kind in self.exchange.kinds:
+            yield (
+                f"exchange: {kind.count} {kind.kind}, groups of {kind.widest}, each device sends "
+                f"{kind.sent / MIB:.2f} MiB"
+            )
+        if self.exchange.open_loops:
+            yield (
+                f"exchange: {self.exchange.open_loops} loops are of unknown length; their "
+                "collectives count as one pass"
+            )
 
 
 @lru_cache  # two descriptions of one topology are two machines to jax
@@ -106,11 +135,13 @@ def pod(name: str) -> Pod:
     return Pod(name, slices, tuple(order))
 
 
-def compile_for(lowered: jax.stages.Lowered, limit: int | None, remedy: str) -> jax.stages.Compiled:
+def compile_for(
+    compile: Callable[[], jax.stages.Compiled], limit: int | None, remedy: str
+) -> jax.stages.Compiled:
     """The program compiled, if it fits.
 
     Args:
-        lowered: the program.
+        compile: compiles it, as the method of that name of a lowered program does.
         limit: bytes that a device has; None where nothing is known.
         remedy: what makes it smaller, for the message.
 
@@ -118,7 +149,7 @@ def compile_for(lowered: jax.stages.Lowered, limit: int | None, remedy: str) -> 
         ConfigError: it needs more than there is.
     """
     try:
-        compiled = lowered.compile()
+        compiled = compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -11,9 +11,10 @@ from jax import ShapeDtypeStruct
 from jax.stages import Compiled
 from jaxtyping import Array, PyTree, Shaped
 
-from gmsdi_jax.distributed.mesh import device_mesh, replicated, split
+from gmsdi_jax.distributed.mesh import device_mesh, place_everywhere, replicated, split
 from gmsdi_jax.distributed.plan import (
     MANY,
+    SHARE,
     Layout,
     Plan,
     fixed_plan,
@@ -47,12 +48,14 @@ class BatchedCall:
         windows: int | Literal["auto"] | None = None,
         most: int = MANY,
         devices: Sequence[Any] | None = None,
+        memory: int | None = None,
     ):
         """Nothing is compiled before the plan or an answer is asked for.
 
         Args:
             run: the function; it is compiled.
-            placed: what all windows share; every device gets a copy.
+            placed: what all windows share; every device gets a copy. Shapes and types
+                (`jax.ShapeDtypeStruct`) do for a call that is compiled and never made.
             window: shapes and types of what one window brings.
             rows_per_window: rows of a network call per window.
             windows: windows per call: a number, or ``auto`` for as many as fit the memory, which
@@ -60,6 +63,7 @@ class BatchedCall:
                 on CPUs, which more do not make faster, a call takes 2, or one per device.
             most: windows that there are, where known: no call is made for more.
             devices: of `jax.local_devices()`; by default all.
+            memory: bytes that each device has; by default it is asked what is free.
 
         Raises:
             ConfigError: no windows per call.
@@ -68,8 +72,8 @@ class BatchedCall:
             raise ConfigError(f"rows is {windows}: take at least 1, or auto")
         self.mesh = device_mesh(devices)
         self._run, self._window, self._rows_per_window = run, window, rows_per_window
-        self._windows, self._most = windows, most
-        self.placed = jax.device_put(placed, replicated(self.mesh))
+        self._windows, self._most, self._memory = windows, most, memory
+        self.placed = place_everywhere(placed, self.mesh)
         self.compiled = cache(self._compile)
 
     @cached_property
@@ -84,7 +88,7 @@ class BatchedCall:
             windows = max(2, devices)
         if isinstance(windows, int):
             return fixed_plan(min(windows, self._most), self._rows_per_window, devices)
-        limit = free_bytes(self.mesh)
+        limit = free_bytes(self.mesh) if self._memory is None else self._share()
         return make_plan(self._measure, self._rows_per_window, devices, limit, self._most)
 
     def compile(self) -> Compiled:
@@ -118,6 +122,12 @@ class BatchedCall:
 
         jitted = jax.jit(run, out_shardings=sharding)
         return jitted.lower(*self.placed, *arrays).compile()
+
+    def _share(self) -> int:
+        """What a call may take of a device's memory, beside what is placed on it."""
+        assert self._memory is not None
+        there = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.placed))
+        return int(SHARE * (self._memory - there))
 
     def _sharding(self, layout: Layout) -> jax.sharding.NamedSharding:
         return split(self.mesh) if layout == "windows" else replicated(self.mesh)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 ROWS = "rows"
 """The only axis: which device computes which rows."""
@@ -22,6 +23,16 @@ def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same array on every device: weights, texts."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def place_everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
+    """`tree` with a copy on every device; of a tree of shapes, the shapes with that place."""
+    place, leaves = replicated(mesh), jax.tree.leaves(tree)
+    if not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+        return jax.device_put(tree, place)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
+    )
 
 
 def split(mesh: Mesh) -> NamedSharding:

@@ -151,7 +151,7 @@ def needed_bytes(compiled: jax.stages.Compiled, placed: PyTree = ()) -> int:
     memory = compiled.memory_analysis()
     if memory is None:
         raise UnavailableError("this backend does not say what a call needs: give its rows")
-    there = sum(leaf.nbytes for leaf in jax.tree.leaves(placed))
+    there = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(placed))
     arguments = memory.argument_size_in_bytes - there
     own = memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
     return arguments + own

@@ -7,11 +7,13 @@
 The command line does the same through the same functions.
 """
 
+from gmsdi_jax.pipeline.ahead import generation_ahead, separation_ahead
 from gmsdi_jax.pipeline.draw import GenerationConfig
 from gmsdi_jax.pipeline.gmsdi import GMSDI
 from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.result import Stems
-from gmsdi_jax.pipeline.stream import WindowSeparator, prompts_for, separate_blocks
+from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
+from gmsdi_jax.pipeline.texts import prompts_for
 
 __all__ = [
     "GMSDI",
@@ -19,6 +21,8 @@ __all__ = [
     "Stems",
     "WindowSeparator",
     "find_model",
+    "generation_ahead",
     "prompts_for",
     "separate_blocks",
+    "separation_ahead",
 ]

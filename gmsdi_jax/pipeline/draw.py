@@ -16,7 +16,8 @@ RePaint, Lugmayr et al. 2022). ``joined`` has no such place, and is the default
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,8 @@ from gmsdi_jax.compose import guide, stable_gamma, windowed
 from gmsdi_jax.compose.coupling import FORMS, Form
 from gmsdi_jax.diffusion import adpm2, initial_noise, karras, resample, sample
 from gmsdi_jax.errors import ConfigError, NumericsError
-from gmsdi_jax.pipeline.stream import prompts_for
+from gmsdi_jax.methods import Prompts
+from gmsdi_jax.pipeline.texts import prompts_for
 from gmsdi_jax.tasks import accompany
 from gmsdi_jax.types import Params, Text
 
@@ -90,7 +92,16 @@ class GenerationConfig:
         return 2 * self.steps * self.resamples * (1 if self.guidance == 1 else 2)
 
 
-Run = Callable[[Params, Array, Array, Array], Array]
+class Heard(NamedTuple):
+    """All that the network hears while it draws."""
+
+    stems: Prompts
+    mixture: Text
+    """Of all stems together, ``[s d]``."""
+
+
+Run = Callable[[Params, Heard, Array, Array, Array], Array]
+"""Weights, texts, key, known stems ``[k t 1]`` and a mask of them ``[k t]``, to all stems."""
 
 
 def draw(
@@ -126,55 +137,59 @@ def draw(
     stable_gamma(config.form, len(stems), sigmas, config.gamma)
     key, length, window = jax.random.key(seed), known.shape[1], model.config.window
     given = np.broadcast_to(is_known[:, None], known.shape[:2])
-    run = _compiled(model, params, stems, config, sigmas)
+    prompts = prompts_for(model, params, stems)
+    heard = heard_by(prompts, model.embed(params, model.prompt([", ".join(stems)])))
+    run = partial(sampler(model, config), params, heard)
     if length > window and config.long == "continued":
-        drawn = _continued(run, params, key, known, given, window, _hop(window, config))
+        drawn = _continued(run, key, known, given, window, _hop(window, config))
     else:
-        missing = -length % _multiple(model)
+        missing = padded_length(model, length) - length
         padded = np.pad(known, ((0, 0), (0, missing), (0, 0)))
         given = np.pad(given, ((0, 0), (0, missing)), mode="edge")
-        drawn = np.asarray(run(params, key, jnp.asarray(padded), jnp.asarray(given)))[:, :length]
+        drawn = np.asarray(run(key, jnp.asarray(padded), jnp.asarray(given)))[:, :length]
     if not np.isfinite(drawn).all():
         raise NumericsError("the model answered NaN: take more steps or a larger gamma")
     return drawn
 
 
-def _compiled(
-    model: Model,
-    params: Params,
-    stems: list[str],
-    config: GenerationConfig,
-    sigmas: Float[Array, " n"],
-) -> Run:
-    """A function of weights, key, known stems and a mask of them, to stems ``[k t 1]``."""
-    prompts = prompts_for(model, params, stems)
-    everything = model.embed(params, model.prompt([", ".join(stems)]))
-    text_mixture = Text(everything.embedding[0], everything.mask[0])
+def heard_by(prompts: Prompts, together: Text) -> Heard:
+    """The texts of the stems, and that of all of them, a batch of one."""
+    return Heard(prompts, Text(together.embedding[0], together.mask[0]))
+
+
+def sampler(model: Model, config: GenerationConfig) -> Run:
+    """The compiled function that draws a piece, or a window of one."""
+    sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
     window = model.config.window
 
     @jax.jit
     def run(
         params: Params,
+        heard: Heard,
         key: Key[Array, ""],
         known: Float[Array, "k t 1"],
         is_known: Bool[Array, "k t"],
     ) -> Float[Array, "k t 1"]:
-        denoise = guide(model.denoiser(params), config.guidance, prompts.null)
+        denoise = guide(model.denoiser(params), config.guidance, heard.stems.null)
         denoise = windowed(denoise, window, _hop(window, config), _ROWS)
         keys = key[None]
         # What is known starts at itself plus noise; what is not, at noise.
         given = jnp.where(is_known[..., None], known, 0)
         start = given[None] + initial_noise(keys, sigmas[0], known.shape)
-        coupling = (config.form, config.gamma, text_mixture)
-        joint = accompany(denoise, prompts.texts, given[None], is_known, *coupling)
+        coupling = (config.form, config.gamma, heard.mixture)
+        joint = accompany(denoise, heard.stems.texts, given[None], is_known, *coupling)
         return sample(keys, joint, resample(adpm2(), config.resamples), sigmas, start)[0]
 
     return run
 
 
+def padded_length(model: Model, length: int) -> int:
+    """Samples of what is drawn for a piece: a multiple of what the network needs."""
+    return length + -length % getattr(model.config.network, "multiple", 1)
+
+
 def _continued(
-    run: Run,
-    params: Params,
+    run: Callable[..., Array],
     key: Key[Array, ""],
     known: Float[np.ndarray, "k t 1"],
     is_known: Bool[np.ndarray, "k t"],
@@ -190,7 +205,6 @@ def _continued(
     for number in range(count):
         here = slice(number * hop, number * hop + window)
         part = run(
-            params,
             jax.random.fold_in(key, _WINDOW + number) if number else key,
             jnp.asarray(drawn[:, here]),
             jnp.asarray(settled[:, here]),
@@ -202,8 +216,3 @@ def _continued(
 
 def _hop(window: int, config: GenerationConfig) -> int:
     return max(1, round(window * (1 - config.overlap)))
-
-
-def _multiple(model: Model) -> int:
-    """What the network needs a window to be a multiple of, samples."""
-    return getattr(model.config.network, "multiple", 1)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Compiled
 from jaxtyping import Array, Float, Int
 
 from gmsdi_jax.audio import OverlapAdd, StreamResampler, plan, windows
@@ -24,40 +25,9 @@ from gmsdi_jax.compose import uncertainty, windowed
 from gmsdi_jax.distributed import MANY, BatchedCall, Plan, Spread, shard_rows
 from gmsdi_jax.errors import ConfigError, NumericsError
 from gmsdi_jax.methods import Prompts, SeparationConfig, draw, separate, separate_joint
-from gmsdi_jax.prompts import is_set, presence, spell
+from gmsdi_jax.pipeline.texts import constrained_last, prompt_shapes, prompts_for, with_rest
+from gmsdi_jax.prompts import presence
 from gmsdi_jax.types import Params, no_text
-
-
-def prompts_for(
-    model: Model,
-    params: Params,
-    stems: Sequence[str],
-    negative: str = "",
-    negatives: Mapping[str, str] | None = None,
-) -> Prompts:
-    """The embedded texts for `stems`; the rest of each is all the others.
-
-    Args:
-        model: the model.
-        params: its weights.
-        stems: one prompt per stem.
-        negative: what guidance points away from; empty for the learned null.
-        negatives: negative prompts of single stems, by the stems' prompts.
-
-    Raises:
-        ConfigError: the model does not know a name, or a negative belongs to no stem.
-    """
-    rests = [", ".join([*stems[:i], *stems[i + 1 :]]) for i in range(len(stems))]
-    texts = (list(stems), rests, [negative])
-    prompts = Prompts(*(model.embed(params, model.prompt(rows)) for rows in texts))
-    if not negatives:
-        return prompts
-    own = {name.lower(): text for name, text in negatives.items()}
-    unknown = set(own) - {stem.lower() for stem in stems}
-    if unknown:
-        raise ConfigError(f"negative of {min(unknown)!r}: it is not among {', '.join(stems)}")
-    each = model.prompt([own.get(stem.lower(), negative) for stem in stems])
-    return prompts._replace(negatives=model.embed(params, each))
 
 
 class WindowSeparator:
@@ -81,13 +51,14 @@ class WindowSeparator:
         rows: int | Literal["auto"] | None = None,
         most: int = MANY,
         devices: Sequence[Any] | None = None,
+        memory: int | None = None,
         seed: int = 0,
     ):
         """Nothing is compiled before the plan is asked for or the first window comes.
 
         Args:
             model: the model.
-            params: its weights.
+            params: its weights; their shapes (`Model.shapes`) do for what is never called.
             stems: what to return, in order.
             config: the method.
             constrained: the stem that ``dirac`` leaves to be the rest of the others; by default the
@@ -101,6 +72,7 @@ class WindowSeparator:
                 device.
             most: windows times channels that a song has, where known: no call is made for more.
             devices: of `jax.local_devices()`; by default all.
+            memory: bytes that each device has; by default it is asked what is free.
             seed: of all noise.
 
         Raises:
@@ -108,7 +80,7 @@ class WindowSeparator:
                 among the stems, or no rows.
         """
         self.model, self.config, self.stems, self.seed = model, config, tuple(stems), seed
-        texts = _with_rest(model, stems)
+        texts = with_rest(model, stems)
         if model.reads_nothing and not model.is_joint:
             raise ConfigError(
                 f"this model knows {', '.join(model.config.labels)} alone, and one stem separates "
@@ -118,8 +90,14 @@ class WindowSeparator:
             prompts, places, self._method = None, *_by_channels(model, stems, constrained)
             sources = 1
         else:
-            order = _constrained_last(texts, stems, constrained)
-            prompts = prompts_for(model, params, [texts[i] for i in order], negative, negatives)
+            order = constrained_last(texts, stems, constrained)
+            ordered = [texts[i] for i in order]
+            ahead = isinstance(jax.tree.leaves(params)[0], jax.ShapeDtypeStruct)
+            prompts = (
+                prompt_shapes(model, params, len(ordered))
+                if ahead
+                else prompts_for(model, params, ordered, negative, negatives)
+            )
             places, self._method = np.argsort(order)[: len(stems)], separate
             sources = len(texts)
         self.evaluations, self.warning = config.evaluations(sources), config.warning(len(texts))
@@ -141,6 +119,7 @@ class WindowSeparator:
             windows=rows,
             most=most,
             devices=devices,
+            memory=memory,
         )
 
     @property
@@ -157,9 +136,9 @@ class WindowSeparator:
         """Windows times channels per compiled call."""
         return self.plan.windows
 
-    def compile(self) -> None:
+    def compile(self) -> Compiled:
         """Compiles now; without it the first window takes that much longer."""
-        self._call.compile()
+        return self._call.compile()
 
     def __call__(
         self, batch: Float[np.ndarray, "n t c"], first: int
@@ -314,29 +293,6 @@ def _resampled(
     yield resampler.push(np.zeros((0, channels), np.float32), last=True)
 
 
-def _with_rest(model: Model, stems: Sequence[str]) -> list[str]:
-    """The stems and, where more may sound, one text of all that nobody asked for.
-
-    That text lists the labels that are left; a model that knows no labels hears no text instead.
-    """
-    labels = model.config.labels
-    hint = f"this model knows {', '.join(labels)}" if labels else "this model reads any words"
-    if not stems:
-        raise ConfigError(f"name at least one stem; {hint}")
-    spelled = [spell(stem, labels) for stem in stems]
-    for stem, text in zip(stems, spelled, strict=True):
-        if not text:
-            raise ConfigError(f"stem {stem!r} is empty: name one; {hint}")
-    words = [text for text in spelled if model.reads_words and not is_set(text, labels)]
-    asked = presence([text for text in spelled if text not in words], labels).sum(0)
-    twice = [label for label, count in zip(labels, asked, strict=True) if count > 1]
-    twice += [text for text in words if words.count(text) > 1]
-    if twice:
-        raise ConfigError(f"stem {twice[0]!r} is asked for twice: name every stem once")
-    rest = [label for label, count in zip(labels, asked, strict=True) if not count]
-    return [*stems, ", ".join(rest)] if rest or not labels else list(stems)
-
-
 def _by_channels(
     model: Model, stems: Sequence[str], constrained: str | None
 ) -> tuple[Int[np.ndarray, " k"], Callable[..., Array]]:
@@ -364,19 +320,3 @@ def _by_channels(
         return separate_joint(keys, joint(wordless), len(labels), mixture, config, at)
 
     return np.array(places), method
-
-
-def _constrained_last(
-    texts: Sequence[str], stems: Sequence[str], constrained: str | None
-) -> list[int]:
-    """The order of `texts` with the constrained one at the end."""
-    names = [text.lower() for text in stems]
-    if constrained is not None and constrained.lower() not in names:
-        raise ConfigError(f"constrained stem {constrained!r} is not among {', '.join(stems)}")
-    if constrained is not None:
-        last = names.index(constrained.lower())
-    elif "drums" in names:
-        last = names.index("drums")
-    else:
-        last = len(texts) - 1
-    return [i for i in range(len(texts)) if i != last] + [last]

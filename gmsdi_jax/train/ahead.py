@@ -19,10 +19,9 @@ from gmsdi_jax.build import Model
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.distributed import Needs, Pod, compile_for, needs, training_mesh
 from gmsdi_jax.distributed.training import DATA, FSDP, ROWS, path_name
-from gmsdi_jax.models import TagsConfig, WithoutTextConfig
 from gmsdi_jax.train.state import make_optimizer, state_shapes
 from gmsdi_jax.train.step import make_step
-from gmsdi_jax.types import Batch, Text, TrainState
+from gmsdi_jax.types import Batch, TrainState
 
 REMEDY = "lower --batch, raise --fsdp or --accumulate"
 GIB, MIB = 2**30, 2**20
@@ -57,22 +56,15 @@ def compile_step(config: TrainConfig, target: Pod | None = None) -> Ahead:
     limit = target.limit if target else _memory_here(mesh)
     step = make_step(model, config, optimizer, mesh)
     lowered = step.lower(state, batch_shapes(model, config, mesh))
-    return Ahead(config, mesh, state, needs(compile_for(lowered, limit, REMEDY)), limit)
+    return Ahead(config, mesh, state, needs(compile_for(lowered.compile, limit, REMEDY)), limit)
 
 
 def batch_shapes(model: Model, config: TrainConfig, mesh: Mesh) -> Batch:
     """Shapes and places of a training batch, as the data and the encoder will make it."""
-    count, conditioner = config.batch, config.model.conditioner
+    count = config.batch
     channels = getattr(config.model.network, "audio_channels", 1)
     audio = jax.ShapeDtypeStruct((count, config.window, channels), jnp.float32)
-    if isinstance(conditioner, TagsConfig | WithoutTextConfig):
-        prompt: Any = jax.eval_shape(lambda: model.prompt([""] * count))
-    else:
-        size = count, conditioner.tokens
-        prompt = Text(
-            jax.ShapeDtypeStruct((*size, conditioner.features), jnp.float32),  # type: ignore[arg-type]
-            jax.ShapeDtypeStruct(size, bool),  # type: ignore[arg-type]
-        )
+    prompt = model.prompt_shapes(count)
     rows = jax.ShapeDtypeStruct((count,), jnp.int32)
     batch = Batch(audio, audio if config.windows.mixing else None, prompt, rows)  # type: ignore[arg-type]
     return jax.tree.map(
@@ -110,37 +102,15 @@ def report(ahead: Ahead, parameters: bool = True) -> Iterator[str]:
         ("averages", averages),
     ):
         yield f"{name}: {_size(tree, whole=True)} in all, {_size(tree)} per device"
-    yield from needs_lines(need, ahead.limit, mesh.size)
-
-
-def needs_lines(need: Needs, limit: int | None, devices: int) -> Iterator[str]:
-    """Memory, operations and exchange of a compiled program, one line each."""
-    there = "" if limit is None else f" of {limit / GIB:.2f} GiB"
-    yield (
-        f"memory per device: {need.peak / GIB:.2f} GiB{there}: arguments "
-        f"{need.arguments / GIB:.2f}, temporaries {need.temporaries / GIB:.2f}, results beside "
-        f"the arguments {need.output / GIB:.2f}"
-    )
     if need.operations is None:
         yield "operations: this compiler does not count them"
     else:
         yield (
             f"operations: {need.operations / 1e12:.4g} TFLOP per device, "
-            f"{need.operations * devices / 1e12:.4g} in all, as the compiler counts them (what it "
-            "hands to libraries is not in it)"
+            f"{need.operations * mesh.size / 1e12:.4g} in all, as the compiler counts them (what "
+            "it hands to libraries is not in it)"
         )
-    if not need.exchange.kinds:
-        yield "exchange: nothing"
-    for kind in need.exchange.kinds:
-        yield (
-            f"exchange: {kind.count} {kind.kind}, groups of {kind.widest}, each device sends "
-            f"{kind.sent / MIB:.2f} MiB"
-        )
-    if need.exchange.open_loops:
-        yield (
-            f"exchange: {need.exchange.open_loops} loops are of unknown length; their collectives "
-            "count as one pass"
-        )
+    yield from need.lines(ahead.limit)
 
 
 def _parameters(params: PyTree) -> Iterator[str]:

@@ -73,3 +73,24 @@ def test_a_tiny_model_on_a_pod(train):
     assert "of 15.75 GiB" in answer.out
     assert "exchange: 1 all-gather, groups of 16, each device sends 0.03 MiB" in answer.out
     assert pod("v5e:4x4").slices == 1
+
+
+@with_compiler
+@pytest.mark.slow
+def test_separation_and_generation_on_a_pod(gmsdi, make_model, tmp_path):
+    model = make_model(tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    answer = gmsdi("separate", "-m", str(model), "--compile-for", "v5e:4x4", "--rows", "4")
+    assert answer.code == 0, answer.err
+    assert "on one host of v5e:4x4: 4 devices" in answer.out
+    answer = gmsdi("generate", "-m", str(model), "-s", "Bass", "--compile-for", "v5e:4x4")
+    assert answer.code == 0, answer.err
+    assert "generation: 1 stems of 6 s on one chip of v5e:4x4" in answer.out
+
+
+def test_separation_and_generation_without_the_compiler_or_the_name(gmsdi, make_model, tmp_path):
+    model = str(make_model(tmp_path / "model"))
+    code = 2 if LIBTPU else 4
+    for words in (("separate",), ("generate", "-s", "Bass")):
+        assert gmsdi(*words, "-m", model, "--compile-for", "sixteen").code == 2
+        assert gmsdi(*words, "-m", model, "--compile-for", "v5e:99x1").code == code

@@ -39,7 +39,7 @@ def test_needs_of_a_program():
 
 def test_what_does_not_fit_is_one_line():
     with pytest.raises(ConfigError, match=r"needs 0\.00 GiB, 0\.00 GiB available: take less"):
-        compile_for(lowered(), 1000, "take less")
+        compile_for(lowered().compile, 1000, "take less")
 
 
 @pytest.mark.parametrize(
