@@ -24,6 +24,7 @@ ROWS = (
     {"build", "weights", "presets"},
     {"train", "pipeline", "report"},
     {"evaluate", "generation", "console", "data_pipelines"},
+    {"sweep"},
     {"cli", "experiments"},
     {"__init__", "__main__"},
 )

@@ -43,6 +43,7 @@ COMMANDS = {
     "accompany": Command("generate", "accompany", "stems that go with given ones"),
     "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
     "distance": Command("distance", "distance", "how near generated music is to real music"),
+    "sweep": Command("sweep", "sweep", "a table of many settings, from one file"),
     "report": Command("report", "report", "an evaluation to read, to hear and to vote on"),
     "train": Command("train", "train", "a model, from an experiment file"),
     "average": Command("average", "average", "a model of a run's averaged weights"),

@@ -59,7 +59,7 @@ def evaluate(
     separators = _separators(model, methods, seeds, rows)
     config = model.model.config
     scorer = Scorer(
-        [*_runs(separators, overlap), *baselines(spectra)],
+        [*runs_of(separators, overlap), *baselines(spectra)],
         MemoryStore(),
         config.labels,
         config.sample_rate,
@@ -149,7 +149,7 @@ def evaluate_split(
     separators = _separators(model, methods, seeds, None)
     scorer = Scorer(
         [
-            *_runs(separators, overlap),
+            *runs_of(separators, overlap),
             *baselines(None if spectra is None else static.load(spectra)),
         ],
         MemoryStore() if out is None else FolderStore(out, settings),
@@ -181,7 +181,12 @@ def _separators(
     }
 
 
-def _runs(separators: dict[tuple[str, int], WindowSeparator], overlap: float) -> list[Run]:
+def runs_of(separators: dict[tuple[str, int], WindowSeparator], overlap: float) -> list[Run]:
+    """What `Scorer` runs, of separators by method and seed.
+
+    Raises:
+        ConfigError: the windows overlap by no share.
+    """
     if not 0 <= overlap < 1:
         raise ConfigError(f"overlap is {overlap}: take at least 0 and less than 1")
 
