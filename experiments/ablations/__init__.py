@@ -1,0 +1,1 @@
+"""What changes one thing at a time; each file is named after it."""
