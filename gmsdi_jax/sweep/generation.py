@@ -5,6 +5,7 @@ the cell, so that another encoder hears the same pieces. Piece n is drawn with s
 the n-th real piece. Real pieces are windows of the split's songs, drawn once.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -49,7 +50,7 @@ class RealPieces:
         """The folder of a piece."""
         return self.folder / "pieces" / f"{number:05d}"
 
-    def compute(self, on_part: OnPart) -> None:
+    def compute(self) -> None:
         """Writes what is missing, song by song."""
         rng, songs = np.random.default_rng(0), len(self.songs.names)
         order = [int(i) for _ in range(-(-self.count // songs)) for i in rng.permutation(songs)]
@@ -57,7 +58,6 @@ class RealPieces:
             start = rng.random()  # also where the piece is there, so that the next is the same
             if (self.at(number) / _DONE).exists():
                 continue
-            on_part(f"real piece {number}")
             whole = self.songs.load(song)
             first = int(start * max(1, len(whole.mixture) - self.length))
             part = whole.stems[:, first : first + self.length, None]
@@ -83,9 +83,15 @@ class GenerationJob:
 
     @property
     def missing(self) -> int:
-        """Pieces that are not there, real ones among them."""
+        """Pieces that are not there; real ones, which all cells share, where all others are."""
         mine = sum(not (self._at(n) / _DONE).exists() for n in range(self.real.count))
-        return mine + self.real.missing
+        return mine or self.real.missing
+
+    @property
+    def diverged(self) -> int:
+        """Pieces of which the model made NaN; they are kept as silence."""
+        infos = [self._at(number) / _DONE for number in range(self.real.count)]
+        return sum(json.loads(info.read_text())["task"] == "diverged" for info in infos)
 
     def _at(self, number: int) -> Path:
         return self.folder / "pieces" / f"{number:05d}"
@@ -100,7 +106,7 @@ class GenerationJob:
         while self.real.missing:
             with claimed(self.real.folder) as ours:
                 if ours:
-                    self.real.compute(on_part)
+                    self.real.compute()
                 else:
                     time.sleep(1)
         seconds = self.real.length / self.real.sample_rate

@@ -49,7 +49,8 @@ def means(job: SeparationJob | None, protocol: str) -> dict[str, float | None]:
     if not rows:
         return {}
     total = summarise(rows)
-    return {**total.stems, ALL: total.overall}
+    found = {**total.stems, ALL: total.overall}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _grid(planned: Plan, table: Grid, protocol: str) -> str:
@@ -100,8 +101,8 @@ def _best(
     found: dict[str, float | None] = {}
     for label in labels:
         scores = {r: v for r in rows if (v := valid[r].get(label)) is not None and v == v}
-        if not scores:
-            return {}
+        if not scores:  # nobody was heard there: no choice, so no number
+            continue
         found[label] = tested[max(scores, key=scores.__getitem__)].get(label)
     numbers = [value for value in found.values() if value is not None]
     return {**found, ALL: sum(numbers) / len(numbers) if len(numbers) == len(labels) else None}
@@ -127,7 +128,8 @@ def _piece_lines(
     row: str, job: GenerationJob, listeners: Sequence[Listener], embeddings: Path
 ) -> list[list[str]]:
     found = job.compared(list(listeners), embeddings)
-    ours, real = [row, job.thing], ["real music", job.thing]
+    called = f"{row} ({job.diverged} diverged)" if job.diverged else row
+    ours, real = [called, job.thing], ["real music", job.thing]
     for distance in found.distances:
         ours += [_pair(distance.value.fad, None, 3), f"{distance.value.kad:.3g}"]
         real += [f"{distance.floor.fad:.3g}", f"{distance.floor.kad:.3g}"]
@@ -156,7 +158,12 @@ def _costs(job: SeparationJob | None, protocol: str) -> list[str]:
     low, high = bootstrap_interval(method.rows)[ALL] if method.rows else (_NAN, _NAN)
     cost = "-" if job.evaluations is None else str(job.evaluations)
     speed = method.real_time_factor
-    return [_text((high - low) / 2), cost, "-" if speed is None else f"{speed:.2g}"]
+    spread = (high - low) / 2
+    return [
+        _text(spread if math.isfinite(spread) else None),
+        cost,
+        "-" if speed is None else f"{speed:.2g}",
+    ]
 
 
 def _caption(protocol: str) -> str:
@@ -190,7 +197,7 @@ def _text(value: float | None, digits: int = 2) -> str:
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    widths = [max(3, *map(len, column)) for column in zip(head, *lines, strict=True)]
     rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
     padded = [
         [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
