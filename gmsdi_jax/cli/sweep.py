@@ -1,6 +1,5 @@
 """``gmsdi sweep``: a table of settings, from one file, filled cell by cell."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from gmsdi_jax.cli.experiment import declared
 from gmsdi_jax.cli.model import chosen_model, describe
 from gmsdi_jax.cli.options import EncoderFolder, ModelFolder, Quiet, parse
 from gmsdi_jax.console import Console
 from gmsdi_jax.distributed import HostsConfig, is_first, join
-from gmsdi_jax.errors import ConfigError, GMSDIError, OutputError
+from gmsdi_jax.errors import ConfigError, OutputError
 from gmsdi_jax.generation import open_listeners
 from gmsdi_jax.generation.listeners import DEFAULT_FOLDERS
 from gmsdi_jax.sweep import Distances, Plan, Sweep, plan, render, run
@@ -74,10 +74,10 @@ class SweepOptions:
 
     def sweep(self) -> Sweep:
         """What the file declares, with what was asked here."""
-        declared = load_sweep(self.experiment)
-        declared = declared.quickly() if self.quick else declared
+        sweep = declared(self.experiment, "sweep", Sweep)
+        sweep = sweep.quickly() if self.quick else sweep
         asked = {name: getattr(self, name) for name in ("songs", "seconds", "seeds")}
-        return replace(declared, **{name: v for name, v in asked.items() if v is not None})
+        return replace(sweep, **{name: v for name, v in asked.items() if v is not None})
 
 
 def sweep(arguments: Sequence[str], console: Console) -> int:
@@ -121,29 +121,3 @@ def _save(path: Path | None, tables: str) -> None:
             path.write_text(f"{tables}\n")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def load_sweep(path: Path) -> Sweep:
-    """What the function ``sweep`` of a file returns.
-
-    Raises:
-        ConfigError: there is no such file or function, or it fails.
-    """
-    if not path.is_file():
-        raise ConfigError(
-            f"{path} does not exist: name a file such as experiments/table1_guidance.py"
-        )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        declared = module.sweep()
-    except GMSDIError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    if not isinstance(declared, Sweep):
-        raise ConfigError(f"{path}: sweep() returns {type(declared).__name__}, not a Sweep")
-    return declared

@@ -4,7 +4,6 @@ An experiment is a Python file with a function ``config() -> TrainConfig``. Ever
 flag: ``--steps 100``, ``--optimizer.rate 1e-3``, ``--model.network.width 64``.
 """
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -18,13 +17,14 @@ from tyro.conf import Positional, arg
 from gmsdi_jax.baselines import static
 from gmsdi_jax.build import Model
 from gmsdi_jax.cli.ahead import step_ahead
+from gmsdi_jax.cli.experiment import declared
 from gmsdi_jax.cli.options import CompileFor, Quiet, parse
 from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.console import Advance, Console
 from gmsdi_jax.data import Split, fixed_windows, open_embeddings, open_split, training_batches
 from gmsdi_jax.distributed import HostsConfig, is_first, join
 from gmsdi_jax.encoders import BOOK, WORDS, ClapEncoder, PromptBook, open_encoder
-from gmsdi_jax.errors import ConfigError, GMSDIError, InputError, UnavailableError
+from gmsdi_jax.errors import ConfigError, InputError, UnavailableError
 from gmsdi_jax.evaluate import STATIC, Validator, check_same, fit_static
 from gmsdi_jax.train import Stop
 from gmsdi_jax.train import train as run
@@ -188,35 +188,11 @@ def _save_static(config: TrainConfig, split: Split, console: Console) -> None:
         static.save(config.out / "best" / STATIC, spectra)
 
 
-def load_experiment(path: Path) -> TrainConfig:
-    """What the function ``config`` of an experiment file returns.
-
-    Raises:
-        ConfigError: there is no such file or function, or it fails.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: name an experiment file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.config()
-    except GMSDIError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    if not isinstance(config, TrainConfig):
-        raise ConfigError(f"{path}: config() returns {type(config).__name__}, not a TrainConfig")
-    return config
-
-
 def _from_experiment(arguments: Sequence[str]) -> Train | None:
     """The defaults: those of the experiment file, which only the help can do without."""
     paths = [Path(argument) for argument in arguments if argument.endswith(".py")]
     if paths:
-        return Train(experiment=paths[0], config=load_experiment(paths[0]))
+        return Train(experiment=paths[0], config=declared(paths[0], "config", TrainConfig))
     if {"-h", "--help"} & set(arguments):
         return None
     raise ConfigError("name an experiment file, as in gmsdi train experiments/minislakh_tiny.py")

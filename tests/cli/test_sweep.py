@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gmsdi_jax.cli.sweep import load_sweep
+from gmsdi_jax.cli.experiment import declared
 from gmsdi_jax.data import Settings, WholeTrack, write_split
+from gmsdi_jax.sweep import Sweep
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TABLE = """
@@ -88,7 +89,7 @@ FILES = [
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_sweep_that_ships_can_be_read(path):
     """Its cells, and those of --quick, which are no more; its docstring says how to run it."""
-    sweep = load_sweep(path)
+    sweep = declared(path, "sweep", Sweep)
     assert 0 < len(sweep.quickly().cells) <= len(sweep.cells)
     text = path.read_text()
     for word in ("gmsdi sweep experiments/", "--quick", "Expected", "hours"):

@@ -10,7 +10,8 @@ from reliability.bench import Bench, Outcome, finish
 from train.test_checkpoint_damage import WAYS, damage
 
 from gmsdi_jax.build import Model
-from gmsdi_jax.cli.train import load_experiment
+from gmsdi_jax.cli.experiment import declared
+from gmsdi_jax.config import TrainConfig
 from gmsdi_jax.distributed import training_mesh
 from gmsdi_jax.train import make_optimizer
 from gmsdi_jax.train.checkpoint import Checkpoints
@@ -19,7 +20,7 @@ from gmsdi_jax.train.state import state_shapes
 
 def shapes(bench: Bench):
     """Of the state of the experiment."""
-    config = load_experiment(bench.folder / "tiny.py")
+    config = declared(bench.folder / "tiny.py", "config", TrainConfig)
     optimizer = make_optimizer(config.optimizer, config.steps)
     return state_shapes(Model(config.model), config, optimizer, training_mesh(config.fsdp))
 
