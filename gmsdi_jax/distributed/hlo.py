@@ -1,8 +1,10 @@
 """What a compiled program exchanges, read from its text (HLO).
 
-A collective is counted once: its ``-start`` stands for the pair, and copies of one channel, which
-the compiler makes when it overlaps an exchange with other work, are one. Inside a loop it counts as
-often as the loop runs; loops whose length the text does not tell are named, not guessed.
+A collective is counted once: its ``-start`` stands for the pair, and copies that the compiler makes
+in computations of their own when it overlaps an exchange with other work are one. Copies have one
+channel, but a channel is no name: all that are written with `jax.shard_map` may have the same. So
+those of one computation are as many as there are. Inside a loop a collective counts as often as the
+loop runs; loops whose length the text does not tell are named, not guessed.
 
 Bytes are those that one device sends when the exchange goes round a ring of `n`, the least that any
 algorithm needs: ``(n-1)/n`` of the whole array for a gather, a scatter and an all-to-all, twice
@@ -22,6 +24,7 @@ _KINDS = "all-gather|all-reduce|reduce-scatter|collective-permute|all-to-all|rag
 _COLLECTIVE = re.compile(rf"= (.*?) ({_KINDS})(-start)?\(")
 _SEND = re.compile(r"= \((.*?), u32\[\].* send\(.*_xla_megascale_transfer_type=\"(\w+)\"")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
+_REDUCES = re.compile(r"to_apply=%?([\w.\-]+)")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _CALLED = re.compile(r"\b(?:calls|to_apply|condition|body|called_computations|branch_computations)="
                      r"(?:%?([\w.\-]+)|\{([^}]*)\})")  # fmt: skip
@@ -68,12 +71,11 @@ def exchange(text: str) -> Exchange:
     computations, entry = _computations(text)
     runs, unknown = _runs(computations, entry)
     everyone = int((re.search(r"num_partitions=(\d+)", text) or [0, 1])[1])
-    seen, totals, open_loops = set(), {}, set()
+    seen, totals, open_loops = {}, {}, set()
     for name, lines in computations.items():
-        for kind, channel, sent, group in _collectives(lines, everyone):
-            if runs.get(name, 0) == 0 or (channel and (kind, channel) in seen):
+        for kind, copy, sent, group in _collectives(lines, everyone):
+            if runs.get(name, 0) == 0 or (copy and seen.setdefault((kind, copy), name) != name):
                 continue
-            seen.add((kind, channel))
             open_loops |= {name} & unknown
             before = totals.get(kind, (0, 0, 0))
             times = runs[name]
@@ -133,15 +135,17 @@ def _trips(line: str, computations: dict[str, list[str]]) -> int | None:
 
 
 def _collectives(lines: list[str], everyone: int) -> Iterator[tuple[str, str, int, int]]:
-    """Kind, channel, bytes that a device sends, and devices per group, of each."""
+    """Kind, what copies have in common, bytes that a device sends, devices per group, of each."""
     for line in lines:
         found, channel = _COLLECTIVE.search(line), (_CHANNEL.search(line) or ["", ""])[1]
+        reduces = (_REDUCES.search(line) or ["", ""])[1].split(".clone")[0]
+        copy = f"{channel} {reduces}" if channel else ""
         if found:
             kind, group = found[2], _group(line, everyone)
             whole = _whole(kind, found[1], bool(found[3]), group)
-            yield kind, channel, _sent(kind, whole, group), group
+            yield kind, copy, _sent(kind, whole, group), group
         elif found := _SEND.search(line):
-            yield f"dcn-{found[2].lower().replace('_', '-')}", channel, _bytes(found[1]), everyone
+            yield f"dcn-{found[2].lower().replace('_', '-')}", copy, _bytes(found[1]), everyone
 
 
 def _group(line: str, everyone: int) -> int:

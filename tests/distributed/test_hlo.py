@@ -80,10 +80,32 @@ def test_one_collective(line, expected):
     assert only(program(line)) == expected
 
 
-def test_a_pair_and_copies_of_a_channel_count_once():
+GATHER = "%a = f32[16]{0} all-gather(%p), channel_id=1"
+
+
+def test_a_pair_counts_once():
     start = "%a = (f32[2]{0}, f32[16]{0}) all-gather-start(%p), channel_id=1"
-    text = program(start, "%b = f32[16]{0} all-gather-done(%a)", start)
-    assert only(text) == ("all-gather", 1, 56, 8)
+    assert only(program(start, "%b = f32[16]{0} all-gather-done(%a)")) == ("all-gather", 1, 56, 8)
+
+
+def test_copies_in_computations_of_their_own_count_once():
+    copies = "".join(f"%async.{n} (p: f32[2]) -> f32[16] {{\n  {GATHER}\n}}\n\n" for n in range(2))
+    calls = [f"%f.{n} = f32[16] fusion(%p), kind=kCustom, calls=%async.{n}" for n in range(2)]
+    assert only(program(*calls, before=copies)) == ("all-gather", 1, 56, 8)
+
+
+def test_all_of_one_channel_count_where_they_stand_side_by_side():
+    """As shard_map writes them: 239 gradients of a model once passed for one."""
+    sums = [
+        f"%r.{n} = f32[2]{{0}} reduce-scatter(%p), channel_id=1, to_apply=%add.{n}"
+        for n in range(3)
+    ]
+    assert only(program(*sums)) == ("reduce-scatter", 3, 3 * 56, 8)
+    before = "".join(
+        f"%async.{n} (p: f32[16]) -> f32[2] {{\n  {line}\n}}\n\n" for n, line in enumerate(sums)
+    )
+    calls = [f"%f.{n} = f32[2] fusion(%p), kind=kCustom, calls=%async.{n}" for n in range(3)]
+    assert only(program(*calls, before=before)) == ("reduce-scatter", 3, 3 * 56, 8)
 
 
 LOOP = """%body (p: f32[16]) -> f32[16] {
@@ -122,10 +144,9 @@ def test_what_never_runs_does_not_count():
 
 
 def test_bytes_within_and_between_slices():
-    gather = "%a = f32[16]{0} all-gather(%p), channel_id=1"
     send = (
         "%s = (f32[4]{0}, u32[], token[]) send(%x, %t), channel_id=2, "
         'frontend_attributes={_xla_megascale_transfer_type="ALL_REDUCE"}'
     )
-    found = exchange(program(gather, send))
+    found = exchange(program(GATHER, send))
     assert (found.sent(), found.sent(dcn=False), found.sent(dcn=True)) == (72, 56, 16)
