@@ -6,6 +6,7 @@ which is why this file sets them when it is imported.
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -15,6 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 # Tests compile much and compute little: a third of the time goes without XLA's optimizer.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("WANDB_MODE", "disabled")
+# A script's background job (`make test &`) ignores Ctrl-C, and so would all programs that tests
+# start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Many tests compile the same functions: the second one finds the first one's work on disk, also in
 # another process, which inherits these variables.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
