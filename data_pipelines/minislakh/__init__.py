@@ -3,5 +3,5 @@
     compose  (seed -> notes)      ->  midi  (notes -> files)  ->  render  (files -> sound)
     track    (one Slakh folder)   ->  build (the whole data set, in parallel, resumable)
 
-`python -m data_pipelines.minislakh OUT --tracks 200 --seed 0` makes one.
+`gmsdi data minislakh OUT --tracks 200 --seed 0` makes one.
 """

@@ -8,6 +8,9 @@ stopped goes on where it was: whole tracks are kept, unfinished ones are made ag
 is written first with `complete: false`; a build with other settings into the same folder is
 refused rather than mixed in.
 
+With `unseen`, that share of the test split is played on programs that no other track has; with
+`only`, one split of such a set is made alone, for instance the same test songs in another font.
+
 Tracks are made in threads: the synthesis runs in fluidsynth's own processes, and the filters and
 the FLAC encoder release Python's lock, so threads fill the cores without the traps of worker
 processes (orphans, pickling, scripts without a main guard).
@@ -16,9 +19,9 @@ processes (orphans, pickling, scripts without a main guard).
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,11 @@ from typing import Any
 from data_pipelines.minislakh.compose import (
     COMPOSER_VERSION,
     PROGRAMS,
+    UNSEEN,
+    Programs,
     compose,
     label_histogram,
+    without_unseen,
 )
 from data_pipelines.minislakh.render import SAMPLE_RATE, Renderer, find_fluidsynth
 from data_pipelines.minislakh.track import write_track
@@ -48,6 +54,8 @@ class Job:
     number: int
     seed: int
     seconds: float
+    programs: Programs = field(default_factory=lambda: PROGRAMS)
+    """Which may play the classes."""
 
     @property
     def name(self) -> str:
@@ -70,15 +78,26 @@ def split_counts(tracks: int, shares: tuple[float, float, float]) -> dict[str, i
     return dict(zip(SPLITS, [tracks - sum(held_out), *held_out], strict=True))
 
 
-def plan(out: Path, counts: dict[str, int], seed: int, seconds: float) -> list[Job]:
-    """All jobs; track numbers run on from one split to the next, as in Slakh."""
+def plan(
+    out: Path, counts: dict[str, int], seed: int, seconds: float, unseen: float = 0.0
+) -> list[Job]:
+    """All jobs; track numbers run on from one split to the next, as in Slakh.
+
+    The last `unseen` (a share) of the test split has the programs that nothing else has.
+    """
     splits = [split for split in SPLITS for _ in range(counts[split])]
-    return [Job(out, split, i, seed, seconds) for i, split in enumerate(splits, start=1)]
+    seen = without_unseen() if unseen else PROGRAMS
+    first = len(splits) - round(unseen * counts["test"])
+    return [
+        Job(out, split, i, seed, seconds, seen if i <= first else {**PROGRAMS, **UNSEEN})
+        for i, split in enumerate(splits, start=1)
+    ]
 
 
 def make_track(job: Job, renderer: Renderer) -> dict[str, Any]:
     """Makes the track unless it exists whole; returns its entry in the manifest."""
-    composition = compose((job.seed, SPLITS.index(job.split), job.number), job.seconds)
+    seed = (job.seed, SPLITS.index(job.split), job.number)
+    composition = compose(seed, job.seconds, job.programs)
     place = job.out / job.split / job.name
     if not place.exists():
         write_track(place, composition, renderer)
@@ -86,6 +105,10 @@ def make_track(job: Job, renderer: Renderer) -> dict[str, Any]:
         "name": job.name,
         "split": job.split,
         "bpm": composition.song.bpm,
+        "programs": {
+            name: sorted({p.program for p in composition.parts if p.inst_class == name})
+            for name in sorted({p.inst_class for p in composition.parts if p.rendered})
+        },
         "stems": [part.inst_class for part in composition.parts if part.rendered],
         "label_histogram": label_histogram(composition, WINDOW),
     }
@@ -110,7 +133,19 @@ def mean_histogram(entries: list[dict[str, Any]]) -> dict[str, float]:
     return dict(sorted(total.items()))
 
 
-def _settings(seed: int, seconds: float, counts: dict[str, int], renderer: Renderer) -> dict:
+def _settings(
+    seed: int,
+    seconds: float,
+    counts: dict[str, int],
+    renderer: Renderer,
+    unseen: float,
+    only: Sequence[str],
+) -> dict:
+    extra: dict[str, Any] = {}
+    if unseen:
+        extra["unseen"] = {"share": unseen, "programs": {k: list(v) for k, v in UNSEEN.items()}}
+    if only:
+        extra["only"] = sorted(only)
     return {
         "seed": seed,
         "seconds": seconds,
@@ -119,6 +154,7 @@ def _settings(seed: int, seconds: float, counts: dict[str, int], renderer: Rende
         "composer_version": COMPOSER_VERSION,
         "programs": {name: list(programs) for name, programs in PROGRAMS.items()},
         **renderer.describe(),
+        **extra,
     }
 
 
@@ -133,7 +169,7 @@ def _check_resumable(out: Path, settings: dict[str, Any]) -> None:
         found = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is not a manifest of MiniSlakh; give another folder") from error
-    other = sorted(key for key in settings if found.get(key) != settings[key])
+    other = sorted(key for key in {*settings, *found} if found.get(key) != settings.get(key))
     if other:
         raise ConfigError(
             f"{out} was made with another {', '.join(other)}; give another folder or delete it"
@@ -156,6 +192,8 @@ def build(
     on_progress: Progress | None = None,
     split: tuple[float, float, float] = (80.0, 10.0, 10.0),
     renderer: Renderer | None = None,
+    unseen: float = 0.0,
+    only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Makes a MiniSlakh of `tracks` tracks in `out`, or finishes one; returns its manifest.
 
@@ -169,6 +207,8 @@ def build(
         on_progress: Called with (tracks done, tracks in all) after each track.
         split: The shares of train, validation and test; they need not add up to anything.
         renderer: Instead of fluidsynth.
+        unseen: Share of the test split that is played on programs that no other track has.
+        only: The splits that are made, each as it is in the whole; empty for all.
 
     Raises:
         ConfigError: A setting is out of range, or `out` holds something else.
@@ -179,13 +219,20 @@ def build(
         raise ConfigError(f"seconds {seconds}: give a length from {MINIMUM_SECONDS} to 3600")
     if seed < 0:
         raise ConfigError(f"seed {seed}: give a number of 0 or more")
+    if not 0 <= unseen <= 1:
+        raise ConfigError(f"unseen {unseen}: give a share of the test split, from 0 to 1")
     out = Path(out)
     counts = split_counts(tracks, split)
+    planned = [
+        job for job in plan(out, counts, seed, seconds, unseen) if not only or job.split in only
+    ]
+    if not planned:
+        raise ConfigError(f"only {', '.join(only)}: no track of {tracks} is in there; see split")
     renderer = renderer or find_fluidsynth(soundfont)
-    settings = _settings(seed, float(seconds), counts, renderer)
+    settings = _settings(seed, float(seconds), counts, renderer, unseen, only)
     _check_resumable(out, settings)
     try:
-        return _build(out, plan(out, counts, seed, seconds), settings, renderer, jobs, on_progress)
+        return _build(out, planned, settings, renderer, jobs, on_progress)
     except OSError as error:
         raise OutputError(f"could not write MiniSlakh to {out}: {error}") from error
 
@@ -217,6 +264,11 @@ def _build(
     manifest["hours"] = round(len(planned) * settings["seconds"] / 3600, 3)
     manifest["label_window_seconds"] = WINDOW
     manifest["label_histogram"] = mean_histogram(entries)
+    manifest["label_histograms"] = {
+        split: mean_histogram([entry for entry in entries if entry["split"] == split])
+        for split in SPLITS
+        if any(entry["split"] == split for entry in entries)
+    }
     manifest["tracks"] = sorted(entries, key=lambda entry: entry["name"])
     _write_manifest(out, manifest)
     return manifest

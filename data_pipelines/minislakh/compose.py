@@ -15,7 +15,7 @@ composition, down to the bytes of its MIDI files.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,14 @@ PROGRAMS: dict[str, tuple[int, ...]] = {
     "Strings": (48, 49, 50, 51),
     "Sound Effects": (122,),
 }
+UNSEEN: dict[str, tuple[int, ...]] = {
+    "Bass": (35, 38),  # fretless, a synthesizer
+    "Drums": (25, 32),  # TR-808, jazz; bank 128
+    "Guitar": (26, 29),  # jazz, overdriven
+    "Piano": (3, 5),  # honky-tonk, electric with FM
+}
+"""Programs that a MiniSlakh with unseen timbres keeps for a part of its test split."""
+Programs = Mapping[str, tuple[int, ...]]
 PLAYERS: dict[str, players.Player] = {
     "Bass": players.bass,
     "Drums": players.drums,
@@ -161,16 +169,31 @@ def _part(
     song: Song,
     end: float,
     rng: np.random.Generator,
+    programs: Programs,
     rendered: bool = True,
 ) -> Part:
-    program = int(rng.choice(PROGRAMS[inst_class]))
+    program = int(rng.choice(programs[inst_class]))
     play = PLAYERS.get(inst_class, players.pad)
     notes = mute(play(song, program, rng), heard, end)
     return Part(inst_class, program, humanise(notes, heard, song, end, rng), rendered)
 
 
-def compose(seed: Sequence[int] | int, seconds: float) -> Composition:
-    """The composition of a seed; the last `TAIL` seconds hold no notes, only their releases."""
+def without_unseen() -> Programs:
+    """`PROGRAMS` without those of `UNSEEN`."""
+    kept = {name: set(some) - set(UNSEEN.get(name, ())) for name, some in PROGRAMS.items()}
+    return {name: tuple(sorted(some)) for name, some in kept.items()}
+
+
+def compose(
+    seed: Sequence[int] | int, seconds: float, programs: Programs = PROGRAMS
+) -> Composition:
+    """The composition of a seed; the last `TAIL` seconds hold no notes, only their releases.
+
+    Args:
+        seed: of everything that is drawn.
+        seconds: length of the track.
+        programs: per class of instruments, the programs that may play it.
+    """
     rng = np.random.default_rng(seed)
     music = seconds - TAIL
     song = draw_song(rng, music)
@@ -178,16 +201,16 @@ def compose(seed: Sequence[int] | int, seconds: float) -> Composition:
     oddities = draw_oddities(rng)
     classes = [name for name in CLASSES if name != oddities.missing]
     heard = arrange(song, classes, rng)
-    parts = [_part(name, heard[name], song, end, rng) for name in classes]
+    parts = [_part(name, heard[name], song, end, rng, programs) for name in classes]
     if oddities.doubled:
         # The second stem plays with the first or rests on its own, never where its class is mute.
         alone = [flag and bool(rng.random() < 0.7) for flag in heard[oddities.doubled]]
-        parts.append(_part(oddities.doubled, alone, song, end, rng))
+        parts.append(_part(oddities.doubled, alone, song, end, rng, programs))
     others = [(oddities.extra, True)] if oddities.extra else []
     others += [("Sound Effects", False)] if oddities.unrendered else []
     for name, rendered in others:
         sparse = np.repeat(rng.random((song.bars + 3) // 4) < 0.4, 4)[: song.bars].tolist()
-        parts.append(_part(name, sparse, song, end, rng, rendered))
+        parts.append(_part(name, sparse, song, end, rng, programs, rendered))
     # Slakh promises no order of the stems.
     order = rng.permutation(len(parts))
     return Composition(song, seconds, tuple(parts[i] for i in order if parts[i].notes), oddities)

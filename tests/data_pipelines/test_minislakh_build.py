@@ -13,7 +13,7 @@ import soundfile
 import yaml
 
 from data_pipelines.minislakh.build import SPLITS, Job, build, make_track, plan, split_counts
-from data_pipelines.minislakh.compose import Composition, compose
+from data_pipelines.minislakh.compose import CLASSES, UNSEEN, Composition, compose
 from data_pipelines.minislakh.render import (
     SAMPLE_RATE,
     FluidSynth,
@@ -241,7 +241,12 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"seconds": 1.0}, "seconds"), ({"seed": -1}, "seed"), ({"tracks": 2}, "tracks")],
+    [
+        ({"seconds": 1.0}, "seconds"),
+        ({"seed": -1}, "seed"),
+        ({"tracks": 2}, "tracks"),
+        ({"unseen": 1.5}, "unseen"),
+    ],
 )
 def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -265,6 +270,40 @@ def test_tracks_of_all_splits_have_their_own_seed(tmp_path: Path) -> None:
     numbers = [job.number for job in plan(tmp_path, split_counts(50, (80, 10, 10)), 0, SECONDS)]
     assert numbers == list(range(1, 51))
     assert compose((0, 0, 1), SECONDS) != compose((0, 1, 1), SECONDS)
+
+
+def test_unseen_programs_play_in_a_part_of_the_test_split_alone(tmp_path: Path) -> None:
+    manifest = build(
+        tmp_path, 16, seed=3, seconds=SECONDS, renderer=Tones(), split=(8, 2, 6), unseen=0.5
+    )
+    held = {name: set(programs) for name, programs in UNSEEN.items()}
+    for entry in manifest["tracks"]:
+        four = {k: set(v) for k, v in entry["programs"].items() if k in CLASSES}
+        unseen = entry["split"] == "test" and entry["name"] >= "Track00014"
+        for name, programs in four.items():
+            assert programs <= held[name] if unseen else not programs & held[name], entry["name"]
+    assert manifest["settings"]["unseen"]["share"] == 0.5
+    midi = yaml.safe_load((tmp_path / "test" / "Track00016" / "metadata.yaml").read_text())
+    guitars = {s["program_num"] for s in midi["stems"].values() if s["inst_class"] == "Guitar"}
+    assert guitars <= held["Guitar"]
+    with pytest.raises(ConfigError, match="another unseen"):
+        build(tmp_path, 16, seed=3, seconds=SECONDS, renderer=Tones(), split=(8, 2, 6))
+
+
+def test_one_split_alone_is_as_it_is_in_the_whole(tmp_path: Path) -> None:
+    settings = {"tracks": 6, "seed": 1, "seconds": SECONDS, "split": (3, 1, 2), "unseen": 0.5}
+    build(tmp_path / "whole", **settings, renderer=Tones())
+    alone = build(tmp_path / "alone", **settings, renderer=Tones("other"), only=("test",))
+    assert sorted(p.name for p in (tmp_path / "alone").glob("*/Track*")) == [
+        "Track00005",
+        "Track00006",
+    ]
+    assert set(alone["label_histograms"]) == {"test"}
+    for name in ("Track00005", "Track00006"):
+        whole, part = (tmp_path / some / "test" / name for some in ("whole", "alone"))
+        assert (whole / "all_src.mid").read_bytes() == (part / "all_src.mid").read_bytes()
+    with pytest.raises(ConfigError, match="only validation: no track"):
+        build(tmp_path / "none", 3, seed=1, split=(1, 0, 1), renderer=Tones(), only=("validation",))
 
 
 def test_missing_fluidsynth_says_how_to_get_it(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -33,6 +33,10 @@ class MiniSlakh:
     """Tracks made at a time; by default one per core."""
     split: tuple[float, float, float] = (80.0, 10.0, 10.0)
     """Shares of train, validation and test."""
+    unseen: float = 0.0
+    """Share of the test split that is played on programs (timbres) which no other track has."""
+    only: tuple[Literal["train", "validation", "test"], ...] = ()
+    """Make these splits alone, as they are in the whole: the same test songs in another font."""
     quiet: Quiet = False
     """Say nothing but errors."""
 
@@ -52,6 +56,8 @@ def minislakh(arguments: Sequence[str], console: Console) -> int:
                 options.jobs,
                 lambda done, total: advance(done, total, ""),
                 options.split,
+                unseen=options.unseen,
+                only=options.only,
             )
     except KeyboardInterrupt:
         console.say("stopped: the same command goes on where it was")
