@@ -34,12 +34,24 @@ def save_folder(
     Raises:
         OutputError: the folder cannot be written.
     """
+    write_config(folder, config)
+    save_arrays(folder / WEIGHTS, params, dtype, metadata)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes ``config.json``, whole or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    path = folder / "config.json"
+    partial = path.with_name(".config.json.partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        partial.write_text(json.dumps(config, indent=2) + "\n")
+        partial.replace(path)
     except OSError as error:
         raise OutputError(f"{folder}: cannot write the model ({error.strerror})") from error
-    save_arrays(folder / WEIGHTS, params, dtype, metadata)
 
 
 def save_arrays(

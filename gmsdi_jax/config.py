@@ -56,6 +56,11 @@ class ModelConfig:
     """Samples per window at inference."""
     separation: SeparationConfig = field(default_factory=SeparationConfig)
     """How this model separates unless told otherwise; chosen on validation songs."""
+    constrained: str | None = None
+    """The stem that ``dirac`` leaves to be the rest unless told otherwise; `gmsdi choose` finds the
+    best one on validation songs."""
+    negatives: dict[str, str] = field(default_factory=dict, hash=False)
+    """Negative prompts of single stems, where guidance is on and nobody gives others; likewise."""
 
     def __post_init__(self):
         """Refuses contradictions between the parts."""

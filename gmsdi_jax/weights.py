@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gmsdi_jax.arrays import WEIGHTS, load_arrays, save_folder
+from gmsdi_jax.arrays import WEIGHTS, load_arrays, save_folder, write_config
 from gmsdi_jax.config import FORMAT, ModelConfig, read_model_config, to_json
 from gmsdi_jax.types import Params
 
@@ -21,6 +21,15 @@ def save_model(
         OutputError: the folder cannot be written.
     """
     save_folder(folder, {"format": FORMAT, **to_json(config)}, params, dtype, metadata)
+
+
+def save_config(folder: Path, config: ModelConfig) -> None:
+    """Writes the configuration of a model that is there, whole or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    write_config(folder, {"format": FORMAT, **to_json(config)})
 
 
 def load_model(folder: Path, shapes: Params | None = None) -> tuple[ModelConfig, Params]:

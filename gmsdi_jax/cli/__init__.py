@@ -41,9 +41,12 @@ COMMANDS = {
     "separate": Command("separate", "separate", "songs into stems"),
     "generate": Command("generate", "generate", "stems that play together, from their names"),
     "accompany": Command("generate", "accompany", "stems that go with given ones"),
-    "evaluate": Command("evaluate", "evaluate", "score methods on prepared songs with stems"),
+    "evaluate": Command(
+        "evaluate", "evaluate", "score methods on prepared songs, or folders of stems"
+    ),
     "distance": Command("distance", "distance", "how near generated music is to real music"),
     "sweep": Command("sweep", "sweep", "a table of many settings, from one file"),
+    "choose": Command("choose", "choose", "a model's constrained source and negative prompts"),
     "report": Command("report", "report", "an evaluation to read, to hear and to vote on"),
     "train": Command("train", "train", "a model, from an experiment file"),
     "average": Command("average", "average", "a model of a run's averaged weights"),

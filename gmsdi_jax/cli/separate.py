@@ -179,7 +179,9 @@ def _separate_all(
 
 
 def _negatives(wishes: Sequence[str]) -> dict[str, Any]:
-    """The negative prompt of all stems, and those of single ones."""
+    """The negative prompt of all stems, and those of single ones; nothing where none is given."""
+    if not wishes:
+        return {}
     parts = [wish.partition("=") for wish in wishes]
     return {
         "negative": ", ".join(name for name, equals, _ in parts if not equals),

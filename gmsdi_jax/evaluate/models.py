@@ -145,6 +145,7 @@ def evaluate_split(
         "overlap": overlap,
         "static": None if spectra is None else digest(spectra),
         "methods": about["settings"],
+        **about["chosen"],
     }
     separators = _separators(model, methods, seeds, None)
     scorer = Scorer(
@@ -213,10 +214,12 @@ def _about(
     model: GMSDI, methods: dict[str, SeparationConfig], overlap: float, data: dict[str, Any]
 ) -> dict[str, Any]:
     """What ``evaluation.json`` says of a model on data."""
-    device = jax.devices()[0]
+    device, config = jax.devices()[0], model.model.config
+    own = {"constrained": config.constrained, "negatives": config.negatives}
     return {
         "labels": list(model.labels),
-        "sample_rate": model.model.config.sample_rate,
+        "sample_rate": config.sample_rate,
+        "chosen": {name: value for name, value in own.items() if value},
         "settings": {name: {**asdict(c), "overlap": overlap} for name, c in methods.items()},
         "model": {
             "name": model.name,

@@ -13,13 +13,14 @@ from gmsdi_jax.pipeline.gmsdi import GMSDI
 from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.result import Stems
 from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
-from gmsdi_jax.pipeline.texts import prompts_for
+from gmsdi_jax.pipeline.texts import constrained_by_default, prompts_for
 
 __all__ = [
     "GMSDI",
     "GenerationConfig",
     "Stems",
     "WindowSeparator",
+    "constrained_by_default",
     "find_model",
     "generation_ahead",
     "prompts_for",

@@ -1,7 +1,7 @@
 """The model as a user holds it: `GMSDI.from_pretrained`, then separate, generate, accompany."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +25,7 @@ from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.joined import joined_blocks
 from gmsdi_jax.pipeline.result import Stems, file_name, save_info
 from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
+from gmsdi_jax.pipeline.texts import chosen
 from gmsdi_jax.types import Params
 from gmsdi_jax.weights import load_model, save_model
 
@@ -90,13 +91,23 @@ class GMSDI(
         return self.model.config.labels
 
     def separator(
-        self, stems: Sequence[str] | None = None, config: SeparationConfig | None = None, **options
+        self,
+        stems: Sequence[str] | None = None,
+        config: SeparationConfig | None = None,
+        *,
+        constrained: str | None = None,
+        negative: str = "",
+        negatives: Mapping[str, str] | None = None,
+        **options,
     ) -> WindowSeparator:
-        """A compiled separation, for many songs; all stems and the model's method by default."""
+        """A compiled separation, for many songs; what is not given is the model's own.
+
+        See `WindowSeparator`; an empty dict of `negatives` stands for none at all.
+        """
+        config = config or self.model.config.separation
         stems = list(self.labels) if stems is None else list(stems)
-        return WindowSeparator(
-            self.model, self.params, stems, config or self.model.config.separation, **options
-        )
+        prompting = chosen(self.model.config, stems, config, constrained, negative, negatives)
+        return WindowSeparator(self.model, self.params, stems, config, **prompting, **options)
 
     def separate(
         self,

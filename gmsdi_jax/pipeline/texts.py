@@ -1,14 +1,44 @@
 """What the network is asked for: the stems' names, in order, as embedded texts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 
 from gmsdi_jax.build import Model
+from gmsdi_jax.config import ModelConfig
 from gmsdi_jax.errors import ConfigError
-from gmsdi_jax.methods import Prompts
+from gmsdi_jax.methods import Prompts, SeparationConfig
 from gmsdi_jax.prompts import is_set, presence, spell
 from gmsdi_jax.types import Params
+
+
+def chosen(
+    config: ModelConfig,
+    stems: Sequence[str],
+    method: SeparationConfig,
+    constrained: str | None = None,
+    negative: str = "",
+    negatives: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Options of a separator: those given, and where none is, what the model's configuration has.
+
+    Args:
+        config: of the model.
+        method: decides what matters: ``dirac`` has a constrained source, guidance negatives.
+        stems: that are asked for; what was chosen for others does not matter.
+        constrained: as in `WindowSeparator`; None for the model's own.
+        negative: as there; any but the empty one stands for the model's own negatives, too.
+        negatives: as there; None for the model's own, an empty dict for none.
+    """
+    names = {stem.lower() for stem in stems}
+    is_own = method.method == "dirac" and (config.constrained or "").lower() in names
+    if constrained is None and is_own:
+        constrained = config.constrained
+    if negatives is None:
+        own = {} if negative or method.guidance == 1 else config.negatives
+        negatives = {stem: text for stem, text in own.items() if stem.lower() in names}
+    return {"constrained": constrained, "negative": negative, "negatives": negatives}
 
 
 def prompts_for(
@@ -80,13 +110,14 @@ def constrained_last(
     texts: Sequence[str], stems: Sequence[str], constrained: str | None
 ) -> list[int]:
     """The order of `texts` with the constrained one at the end."""
-    names = [text.lower() for text in stems]
-    if constrained is not None and constrained.lower() not in names:
+    names = [text.lower() for text in texts]
+    if constrained is not None and constrained.lower() not in names[: len(stems)]:
         raise ConfigError(f"constrained stem {constrained!r} is not among {', '.join(stems)}")
-    if constrained is not None:
-        last = names.index(constrained.lower())
-    elif "drums" in names:
-        last = names.index("drums")
-    else:
-        last = len(texts) - 1
+    wanted = constrained_by_default(stems) if constrained is None else constrained
+    last = names.index(wanted.lower()) if wanted else len(texts) - 1
     return [i for i in range(len(texts)) if i != last] + [last]
+
+
+def constrained_by_default(stems: Sequence[str]) -> str | None:
+    """The stem that is constrained where nobody says: the paper's best choice, if it is there."""
+    return next((stem for stem in stems if stem.lower() == "drums"), None)

@@ -21,6 +21,7 @@ from gmsdi_jax.evaluate.songs import SplitSongs
 from gmsdi_jax.evaluate.store import FolderStore, Result
 from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.pipeline import GMSDI
+from gmsdi_jax.pipeline.texts import chosen
 from gmsdi_jax.sweep.declare import SEPARATION, Cell
 from gmsdi_jax.sweep.jobs import OnPart, Sources, version
 
@@ -93,7 +94,9 @@ def separation_job(
     config = config_of(cell, model)
     split = sources.fitting(model, cell.split)
     overlap = cell.settings.get("overlap", 0.25)
-    options = {k: cell.settings[k] for k in _OPTIONS if cell.settings.get(k)}
+    given = {name: cell.settings[name] for name in _OPTIONS if name in cell.settings}
+    wished = chosen(model.model.config, model.labels, config, **given)
+    options = {name: value for name, value in wished.items() if value}
     if config.method != "dirac" or config.constrain == "each":
         options.pop("constrained", None)
     if config.guidance == 1:  # nothing points away from anything
@@ -107,7 +110,9 @@ def separation_job(
         "seconds": seconds,
     }
     separators = {
-        (config.method, seed): model.separator(None, config, rows=None, seed=seed, **options)
+        (config.method, seed): model.separator(
+            None, config, rows=None, seed=seed, **{"negatives": {}, **options}
+        )
         for seed in range(1 if config.method == "direct" else seeds)
     }
     core = model.model.config

@@ -46,12 +46,13 @@ class FakeModel:
 
     def __init__(self, leak=0.0):
         self.leak, self.labels, self.name, self.digest = leak, LABELS, "fake", "0" * 64
-        self.made, self.calls = [], 0
+        self.made, self.prompted, self.calls = [], [], 0
         self.model = SimpleNamespace(config=CONFIG)
 
-    def separator(self, stems, config, *, rows, seed):
+    def separator(self, stems, config, *, rows, seed, **prompting):
         assert stems is None
         self.made.append((config.method, seed))
+        self.prompted.append(prompting)
 
         def split(batch, first):
             spectrum = np.fft.rfft(batch, axis=1)
