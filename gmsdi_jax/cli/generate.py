@@ -17,10 +17,13 @@ from gmsdi_jax.cli.options import (
     CompileFor,
     EncoderFolder,
     ModelFolder,
+    NegativePrompts,
     Out,
     Quiet,
     Stems,
+    negatives_of,
     parse,
+    refuse_unheard,
 )
 from gmsdi_jax.config import read_model_config
 from gmsdi_jax.console import Console
@@ -41,6 +44,9 @@ class _Draw:
     """Folder of a model, or owner/name on the Hugging Face hub; by default the one that ships."""
     encoder: EncoderFolder = None
     """Folder of the model's frozen encoder, for prompts of any words."""
+    negative: NegativePrompts = ()
+    """A prompt that guidance points away from instead of the learned null, of all stems, or of one,
+    as in --negative "Bass=Drums, Guitar, Piano"; for guidance other than 1."""
     out: Out = Path("generated")
     """Where results go."""
     seed: int = 0
@@ -55,9 +61,10 @@ class _Draw:
     """The sampler and the coupling."""
 
     def __post_init__(self):
-        """Refuses an empty wish."""
+        """Refuses an empty wish, and one that nothing hears."""
         if not self.stems:
             raise ConfigError("name at least one stem to draw, as in -s Bass -s Piano")
+        refuse_unheard(self.negative, self.settings.guidance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +118,13 @@ def generate(arguments: Sequence[str], console: Console) -> int:
         return _generate_ahead(options, console)
     model = _start(options, console)
     with _new_folder(options, model.name, options.stems) as folder:
-        result = model.generate(options.stems, options.seconds, options.settings, seed=options.seed)
+        result = model.generate(
+            options.stems,
+            options.seconds,
+            options.settings,
+            seed=options.seed,
+            **negatives_of(options.negative),
+        )
         _finish(options, result, folder, console)
     return 0
 
@@ -138,6 +151,7 @@ def accompany(arguments: Sequence[str], console: Console) -> int:
             options.settings,
             seconds=options.seconds,
             seed=options.seed,
+            **negatives_of(options.negative),
         )
         _finish(options, result, folder, console)
     return 0

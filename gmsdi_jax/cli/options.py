@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from tyro.conf import UseAppendAction, arg
+
+from gmsdi_jax.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -18,6 +20,28 @@ CompileFor = Annotated[str | None, arg(metavar="TPU", help_behavior_hint="")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 Quiet = Annotated[bool, arg(aliases=["-q"])]
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
+NegativePrompts = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="[STEM=]TEXT")]
+
+
+def negatives_of(wishes: Sequence[str]) -> dict[str, Any]:
+    """The negative prompt of all stems, and those of single ones; nothing where none is given."""
+    if not wishes:
+        return {}
+    parts = [wish.partition("=") for wish in wishes]
+    return {
+        "negative": ", ".join(name for name, equals, _ in parts if not equals),
+        "negatives": {name.strip(): text.strip() for name, equals, text in parts if equals},
+    }
+
+
+def refuse_unheard(wishes: Sequence[str], guidance: float) -> None:
+    """Refuses negative prompts where nothing points away from them.
+
+    Raises:
+        ConfigError: guidance is off.
+    """
+    if wishes and guidance == 1:
+        raise ConfigError("--negative works through guidance: add --guidance, such as 2")
 
 
 def parse(options: type[T], command: str, arguments: Sequence[str], default: T | None = None) -> T:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from gmsdi_jax.audio import plan, probe
 from gmsdi_jax.build import Model
@@ -24,10 +24,13 @@ from gmsdi_jax.cli.options import (
     CompileFor,
     EncoderFolder,
     ModelFolder,
+    NegativePrompts,
     Out,
     Quiet,
     Stems,
+    negatives_of,
     parse,
+    refuse_unheard,
 )
 from gmsdi_jax.cli.songs import Song, find_songs
 from gmsdi_jax.config import ModelConfig, read_model_config
@@ -65,8 +68,9 @@ class Separate:
     seed: int = 0
     """Of all noise."""
     constrained: Annotated[str | None, arg(metavar="STEM", help_behavior_hint="")] = None
-    """The stem that method dirac leaves to be the rest of the others; Drums where asked for."""
-    negative: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="[STEM=]TEXT")] = ()
+    """The stem that method dirac leaves to be the rest of the others; by default the model's own
+    choice, else Drums."""
+    negative: NegativePrompts = ()
     """What guidance points away from, instead of the learned null: for all stems, or for one, as in
     --negative "Bass=Drums, Guitar, Piano"; for guidance other than 1."""
     format: AudioFormat = "wav"
@@ -138,8 +142,7 @@ def _options(arguments: Sequence[str]) -> tuple[Separate, Path]:
     options = parse(Separate, "separate", arguments, defaults)
     if not 0 <= options.overlap < 1:
         raise ConfigError(f"--overlap is {options.overlap}: take at least 0 and less than 1")
-    if options.negative and options.settings.guidance == 1:
-        raise ConfigError("--negative works through guidance: add --guidance, such as 2")
+    refuse_unheard(options.negative, options.settings.guidance)
     if options.constrained and options.settings.method != "dirac":
         raise ConfigError("--constrained is for --method dirac")
     return options, folder
@@ -154,7 +157,7 @@ def _separate_all(
         options.stems or None,
         options.settings,
         constrained=options.constrained,
-        **_negatives(options.negative),
+        **negatives_of(options.negative),
         rows=options.rows,
         most=_most(songs, model.model.config, options.overlap),
         seed=options.seed,
@@ -176,17 +179,6 @@ def _separate_all(
     if beyond:
         console.say(f"above {limit / 2000:g} kHz the model hears nothing: that is in the residual")
     return codes
-
-
-def _negatives(wishes: Sequence[str]) -> dict[str, Any]:
-    """The negative prompt of all stems, and those of single ones; nothing where none is given."""
-    if not wishes:
-        return {}
-    parts = [wish.partition("=") for wish in wishes]
-    return {
-        "negative": ", ".join(name for name, equals, _ in parts if not equals),
-        "negatives": {name.strip(): text.strip() for name, equals, text in parts if equals},
-    }
 
 
 def _compile(separator: WindowSeparator, console: Console, joined: bool) -> None:

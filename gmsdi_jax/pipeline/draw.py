@@ -14,7 +14,7 @@ RePaint, Lugmayr et al. 2022). ``joined`` has no such place, and is the default
 (`tests/compose/test_seams.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, get_args
@@ -112,6 +112,8 @@ def draw(
     is_known: Bool[np.ndarray, " k"],
     config: GenerationConfig,
     seed: int,
+    negative: str = "",
+    negatives: Mapping[str, str] | None = None,
 ) -> Float[np.ndarray, "k t 1"]:
     """The stems, in the order of their names, the known ones as they are given.
 
@@ -123,9 +125,12 @@ def draw(
         is_known: which stems are known.
         config: the sampler and the coupling.
         seed: of all noise.
+        negative: a prompt that guidance points away from, instead of the learned null.
+        negatives: such prompts of single stems, by their prompts.
 
     Raises:
-        ConfigError: an unknown stem, or a coupling that the grid cannot follow.
+        ConfigError: an unknown stem, a coupling that the grid cannot follow, or negatives of single
+            stems with a coupling that asks for the mixture, which has none.
         NumericsError: the model answered NaN or infinity.
     """
     if model.is_joint:
@@ -137,7 +142,12 @@ def draw(
     stable_gamma(config.form, len(stems), sigmas, config.gamma)
     key, length, window = jax.random.key(seed), known.shape[1], model.config.window
     given = np.broadcast_to(is_known[:, None], known.shape[:2])
-    prompts = prompts_for(model, params, stems)
+    if negatives and config.guidance != 1 and config.form in ("mixture", "projected"):
+        raise ConfigError(
+            f"form {config.form!r} asks for the mixture, which has no negative prompt of its own: "
+            "take form difference or sum, or one negative prompt of all stems"
+        )
+    prompts = prompts_for(model, params, stems, negative, negatives)
     heard = heard_by(prompts, model.embed(params, model.prompt([", ".join(stems)])))
     run = partial(sampler(model, config), params, heard)
     if length > window and config.long == "continued":
@@ -170,8 +180,9 @@ def sampler(model: Model, config: GenerationConfig) -> Run:
         known: Float[Array, "k t 1"],
         is_known: Bool[Array, "k t"],
     ) -> Float[Array, "k t 1"]:
-        denoise = guide(model.denoiser(params), config.guidance, heard.stems.null)
-        denoise = windowed(denoise, window, _hop(window, config), _ROWS)
+        denoise = windowed(model.denoiser(params), window, _hop(window, config), _ROWS)
+        own = heard.stems.negatives
+        denoise = guide(denoise, config.guidance, heard.stems.null if own is None else own)
         keys = key[None]
         # What is known starts at itself plus noise; what is not, at noise.
         given = jnp.where(is_known[..., None], known, 0)

@@ -23,7 +23,7 @@ from gmsdi_jax.methods import SeparationConfig
 from gmsdi_jax.pipeline.draw import MAX_SECONDS, GenerationConfig, draw
 from gmsdi_jax.pipeline.hub import find_model
 from gmsdi_jax.pipeline.joined import joined_blocks
-from gmsdi_jax.pipeline.result import Stems, file_name, save_info
+from gmsdi_jax.pipeline.result import Squares, Stems, file_name, save_info
 from gmsdi_jax.pipeline.stream import WindowSeparator, separate_blocks
 from gmsdi_jax.pipeline.texts import chosen
 from gmsdi_jax.types import Params
@@ -196,7 +196,7 @@ class GMSDI(
         rate, channels, seconds = source.sample_rate, source.channels, source.seconds
         hop = self.model.config.window * (1 - overlap) / self.model.config.sample_rate
         names = [file_name(stem) for stem in separator.stems]
-        started, squares = time.perf_counter(), _Squares()
+        started, squares = time.perf_counter(), Squares()
         with ExitStack() as stack:
             out = [
                 stack.enter_context(
@@ -241,6 +241,8 @@ class GMSDI(
         config: GenerationConfig | None = None,
         *,
         seed: int = 0,
+        negative: str = "",
+        negatives: Mapping[str, str] | None = None,
     ) -> Stems:
         """A coherent set of stems from text alone (total generation).
 
@@ -249,13 +251,17 @@ class GMSDI(
             seconds: length, at most 1200.
             config: the sampler and the coupling.
             seed: of all noise.
+            negative: a prompt that guidance points away from, instead of the learned null.
+            negatives: such prompts of single stems, by their prompts, as the paper has them for
+                Bass and Drums.
 
         Raises:
             ConfigError: an unknown stem or setting, or a coupling that the grid cannot follow.
             NumericsError: the model answered NaN or infinity.
         """
         known = np.zeros((len(stems), self._samples(seconds), 1), np.float32)
-        return self._draw(stems, known, np.zeros(len(stems), bool), seconds, config, seed)
+        is_known = np.zeros(len(stems), bool)
+        return self._draw(stems, known, is_known, seconds, config, seed, negative, negatives)
 
     def accompany(
         self,
@@ -265,6 +271,8 @@ class GMSDI(
         *,
         seconds: float | None = None,
         seed: int = 0,
+        negative: str = "",
+        negatives: Mapping[str, str] | None = None,
     ) -> Stems:
         """Stems that go with given ones (partial generation).
 
@@ -274,6 +282,8 @@ class GMSDI(
             config: the sampler and the coupling.
             seconds: length; by default the longest known stem's, at most 1200.
             seed: of all noise.
+            negative: as in `generate`.
+            negatives: as in `generate`.
 
         Raises:
             InputError: a file cannot be used, or an array is not ``[t 1]``.
@@ -297,7 +307,8 @@ class GMSDI(
         for place, audio in zip(stacked, given, strict=False):
             place[: len(audio)] = audio[:length]
         is_known = np.arange(len(stacked)) < len(known)
-        return self._draw([*known, *add], stacked, is_known, seconds, config, seed)
+        stems = [*known, *add]
+        return self._draw(stems, stacked, is_known, seconds, config, seed, negative, negatives)
 
     def _draw(
         self,
@@ -307,6 +318,8 @@ class GMSDI(
         seconds: float,
         config: GenerationConfig | None,
         seed: int,
+        negative: str,
+        negatives: Mapping[str, str] | None,
     ) -> Stems:
         config = config or GenerationConfig()
         if not stems:
@@ -314,12 +327,15 @@ class GMSDI(
         if len({file_name(stem) for stem in stems}) < len(stems):
             raise ConfigError(f"stems {', '.join(stems)}: name every stem once")
         started = time.perf_counter()
-        drawn = draw(self.model, self.params, list(stems), known, is_known, config, seed)
+        told = (negative, negatives)
+        drawn = draw(self.model, self.params, list(stems), known, is_known, config, seed, *told)
         info = {
             "task": "accompany" if is_known.any() else "generate",
             "known": [stem for stem, flag in zip(stems, is_known, strict=True) if flag],
             "stems": list(stems),
             "settings": asdict(config),
+            "negative": negative,
+            "negatives": dict(negatives or {}),
             "seed": seed,
             "evaluations_per_stem": config.evaluations,
             "seconds": seconds,
@@ -372,28 +388,3 @@ def _open_book(config: ModelConfig, folder: Path, encoder: str | Path | None) ->
     place = Path(encoder) if encoder is not None else own if own.is_dir() else None
     opened = None if place is None else open_encoder(config.conditioner, place)
     return PromptBook.load(folder / BOOK, opened)
-
-
-class _Squares:
-    """Energies of input, residual and of the error of their sum, kept while streaming."""
-
-    def __init__(self):
-        self._peak_error = 0.0
-        self._input = self._residual = 0.0
-
-    def add(self, audio: np.ndarray, stems: np.ndarray, residual: np.ndarray) -> None:
-        error = audio.astype(np.float64) - stems.sum(0, np.float64) - residual
-        self._peak_error = max(self._peak_error, float(np.abs(error).max(initial=0.0)))
-        self._input += float(np.square(audio, dtype=np.float64).sum())
-        self._residual += float(np.square(residual, dtype=np.float64).sum())
-
-    @property
-    def error_dbfs(self) -> float:
-        """The largest sample of input - stems - residual, dB of full scale (floor -200)."""
-        return round(20 * float(np.log10(max(self._peak_error, 1e-10))), 1)
-
-    @property
-    def residual_db(self) -> float:
-        """The residual's energy relative to the input's, dB (floor -200)."""
-        ratio = max(self._residual, 1e-20) / max(self._input, 1e-20)
-        return round(10 * float(np.log10(ratio)), 1)

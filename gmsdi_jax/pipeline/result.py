@@ -59,3 +59,30 @@ def save_info(folder: Path, info: dict[str, Any]) -> Path:
     except OSError as error:
         raise OutputError(f"{path}: cannot write ({error.strerror})") from error
     return path
+
+
+class Squares:
+    """Energies of input, residual and of the error of their sum, kept while streaming."""
+
+    def __init__(self):
+        """Nothing was heard yet."""
+        self._peak_error = 0.0
+        self._input = self._residual = 0.0
+
+    def add(self, audio: np.ndarray, stems: np.ndarray, residual: np.ndarray) -> None:
+        """A block: the song ``[t c]``, its stems ``[k t c]`` and what they leave ``[t c]``."""
+        error = audio.astype(np.float64) - stems.sum(0, np.float64) - residual
+        self._peak_error = max(self._peak_error, float(np.abs(error).max(initial=0.0)))
+        self._input += float(np.square(audio, dtype=np.float64).sum())
+        self._residual += float(np.square(residual, dtype=np.float64).sum())
+
+    @property
+    def error_dbfs(self) -> float:
+        """The largest sample of input - stems - residual, dB of full scale (floor -200)."""
+        return round(20 * float(np.log10(max(self._peak_error, 1e-10))), 1)
+
+    @property
+    def residual_db(self) -> float:
+        """The residual's energy relative to the input's, dB (floor -200)."""
+        ratio = max(self._residual, 1e-20) / max(self._input, 1e-20)
+        return round(10 * float(np.log10(ratio)), 1)

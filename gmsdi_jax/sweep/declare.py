@@ -36,7 +36,7 @@ _SHARED = {"model", "split", "task"}
 _SEPARATES = {field.name for field in fields(SeparationConfig)}
 _DRAWS = {field.name for field in fields(GenerationConfig)}
 SEPARATION = _SEPARATES | {"constrained", "negative", "negatives", "overlap"}
-GENERATION = _DRAWS | {"stems", "given"}
+GENERATION = _DRAWS | {"stems", "given", "negative", "negatives"}
 _AMOUNTS = ("songs", "seconds", "seeds")
 
 

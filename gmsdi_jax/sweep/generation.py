@@ -79,6 +79,8 @@ class GenerationJob:
     config: GenerationConfig
     stems: tuple[str, ...]
     given: tuple[str, ...]
+    prompting: Mapping[str, Any]
+    """Negative prompts, as `GMSDI.generate` takes them."""
     real: RealPieces
 
     @property
@@ -124,11 +126,13 @@ class GenerationJob:
 
     def _draw(self, number: int, seconds: float) -> Stems:
         if not self.given:
-            return self.model.generate(self.stems, seconds, self.config, seed=number)
+            return self.model.generate(
+                self.stems, seconds, self.config, seed=number, **self.prompting
+            )
         known: dict[str, str | Path | np.ndarray] = {
             label: self.real.stem(number, label) for label in self.given
         }
-        return self.model.accompany(known, self.stems, self.config, seed=number)
+        return self.model.accompany(known, self.stems, self.config, seed=number, **self.prompting)
 
     def compared(self, listeners: list[Listener], embeddings: Path) -> Comparison:
         """How near the pieces are to real ones."""
@@ -159,6 +163,8 @@ def generation_job(
     given = tuple(cell.settings.get("given", ())) if cell.task == "accompany" else ()
     if not stems or (cell.task == "accompany" and not given):
         raise ConfigError(f"cell {cell.name}: name stems to draw, and given ones to accompany")
+    told = {k: cell.settings[k] for k in ("negative", "negatives") if cell.settings.get(k)}
+    prompting = {} if config.guidance == 1 else told  # nothing points away from anything
     count = PIECES if pieces is None else pieces
     length = core.window if seconds is None else round(seconds * core.sample_rate)
     data: Mapping[str, Any] = {
@@ -178,12 +184,12 @@ def generation_job(
     about = {
         **data,
         "task": cell.task,
-        "settings": asdict(config),
+        "settings": {**asdict(config), **prompting},
         "stems": stems,
         "given": given,
         "model": model.digest,
     }
-    return GenerationJob(sources.place(about), model, config, stems, given, real)
+    return GenerationJob(sources.place(about), model, config, stems, given, prompting, real)
 
 
 def _made(folder: Path) -> Path:

@@ -240,6 +240,37 @@ def test_resampled_steps_are_counted(model):
     assert [r.info["evaluations_per_stem"] for r in (once, twice)] == [12, 24]
 
 
+@pytest.mark.parametrize("seconds", [0.1, 3 * 4096 / 22050])
+def test_negative_prompts_of_what_is_drawn(model, seconds):
+    """One stem's negative moves that stem alone; the null, spelled for all, is no change; a short
+    piece and one of several windows pair texts and negatives alike."""
+    guided = GenerationConfig(steps=4, guidance=2.0, gamma=1e6)  # stems know nothing of each other
+
+    def drawn(**options):
+        found = model.generate(["Bass", "Drums"], seconds, guided, seed=3, **options)
+        return found.stems["Bass"], found.stems["Drums"]
+
+    plain, same = drawn(), drawn(negatives={"Drums": ""})
+    bass, drums = drawn(negatives={"drums": "Piano"})
+    assert_allclose(same, plain, rtol=1e-5, atol=1e-6)
+    assert_allclose(bass, plain[0], rtol=1e-5, atol=1e-6)
+    assert np.abs(drums - plain[1]).max() > 1e-3
+    both = drawn(negative="Piano")
+    assert_allclose(both[1], drums, rtol=1e-5, atol=1e-6)
+    assert np.abs(both[0] - bass).max() > 1e-3
+    given = {"Bass": np.zeros((800, 1), np.float32)}
+    with_it = model.accompany(given, ["Drums"], guided, negatives={"Drums": "Piano"})
+    assert with_it.info["negatives"] == {"Drums": "Piano"}
+
+
+def test_the_mixture_has_no_negative_of_its_own(model):
+    """A coupling that asks for the mixture refuses negatives of single stems."""
+    config = GenerationConfig(steps=4, guidance=2.0, form="mixture")
+    with pytest.raises(ConfigError, match="take form difference or sum"):
+        model.generate(["Bass", "Drums"], 0.1, config, negatives={"Drums": "Piano"})
+    model.generate(["Bass", "Drums"], 0.1, config, negative="Piano")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
