@@ -28,6 +28,7 @@ from gmsdi_jax.data import fixed_windows, open_split
 from gmsdi_jax.errors import GMSDIError
 from gmsdi_jax.metrics.loudness import integrated_loudness, silence_fraction
 from gmsdi_jax.pipeline import GMSDI, GenerationConfig
+from gmsdi_jax.pipeline.result import file_name
 
 KEY_PROFILES = np.array(
     [
@@ -132,7 +133,7 @@ class Drawer:
             else:
                 made = self.model.accompany(known, stems, self.config, seed=seed, **options)
             made.save(folder)
-        return {stem: read(folder / f"{stem}.wav")[0][:, 0] for stem in stems}
+        return {stem: read(folder / f"{file_name(stem)}.wav")[0][:, 0] for stem in stems}
 
 
 def line(*cells: object) -> str:

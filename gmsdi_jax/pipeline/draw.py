@@ -16,7 +16,7 @@ RePaint, Lugmayr et al. 2022). ``joined`` has no such place, and is the default
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -167,8 +167,12 @@ def heard_by(prompts: Prompts, together: Text) -> Heard:
     return Heard(prompts, Text(together.embedding[0], together.mask[0]))
 
 
+@lru_cache(maxsize=16)
 def sampler(model: Model, config: GenerationConfig) -> Run:
-    """The compiled function that draws a piece, or a window of one."""
+    """The compiled function that draws a piece, or a window of one.
+
+    It is kept, so that the next piece of the same shape is not compiled again.
+    """
     sigmas = karras(config.steps, config.sigma_min, config.sigma_max, config.rho)
     window = model.config.window
 

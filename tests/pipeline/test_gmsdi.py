@@ -263,6 +263,16 @@ def test_negative_prompts_of_what_is_drawn(model, seconds):
     assert with_it.info["negatives"] == {"Drums": "Piano"}
 
 
+def test_the_second_piece_is_not_compiled_again(model, monkeypatch):
+    """Other seeds and other stems of the same number run what was compiled for the first."""
+    traced, denoiser = [], model.model.denoiser
+    monkeypatch.setattr(model.model, "denoiser", lambda p: traced.append(1) or denoiser(p))
+    config = GenerationConfig(steps=3, sigma_max=0.9)
+    first, second = (model.generate([stem], 0.1, config, seed=1) for stem in ("Bass", "Drums"))
+    assert len(traced) == 1
+    assert np.abs(first.mix - second.mix).max() > 1e-4
+
+
 def test_the_mixture_has_no_negative_of_its_own(model):
     """A coupling that asks for the mixture refuses negatives of single stems."""
     config = GenerationConfig(steps=4, guidance=2.0, form="mixture")
