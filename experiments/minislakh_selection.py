@@ -37,6 +37,8 @@ from gmsdi_jax.pipeline import GMSDI, prompts_for
 from gmsdi_jax.train.averages import average_of, snapshots
 
 SIGMAS = (0.03, 0.1, 0.3, 1.0)
+WINDOW = 2**16
+"""Samples of the windows that are separated."""
 LENGTH = 2**15
 """Samples of what is drawn and of what is denoised."""
 
@@ -44,11 +46,13 @@ LENGTH = 2**15
 def label_gaps(model: GMSDI, windows: FixedWindows) -> list[float]:
     """How much the squared error grows, in dB, when windows are given each other's texts.
 
-    One number per level of `SIGMAS`; the windows' labels must differ.
+    One number per level of `SIGMAS`. Where all windows have the same labels, no text is the other.
     """
     core, labels = model.model, model.labels
     texts = [", ".join(np.array(labels)[present]) for present in windows.presence]
-    swapped = [next(t for t in [*texts[i:], *texts] if t != texts[i]) for i in range(len(texts))]
+    swapped = [
+        next((t for t in texts[i:] + texts if t != text), "") for i, text in enumerate(texts)
+    ]
     right, wrong = (core.embed(model.params, core.prompt(some)) for some in (texts, swapped))
     clean = jnp.asarray(windows.mixture[:, :LENGTH])
     noise = jax.random.normal(jax.random.key(0), clean.shape)
@@ -116,13 +120,12 @@ def table(lines: dict[int, dict]) -> str:
 
 def curve(run: Path, windows: FixedWindows, args: argparse.Namespace) -> dict[int, dict]:
     """The numbers of all snapshots, measured or read."""
+    taken = sorted({step for step, _, _ in snapshots(run / "averages")})
     config: ModelConfig = model_from_json(json.loads((run / "config.json").read_text())["model"])
     folder = run / "selection"
     folder.mkdir(exist_ok=True)
     found = {}
-    for step in sorted({step for step, _, _ in snapshots(run / "averages")}):
-        if step % args.every:
-            continue
+    for step in (step for step in taken if step % args.every == 0):
         file = folder / f"{step:09d}-{args.width:g}-{args.songs}-{args.draws}.json"
         if not file.exists():
             model = GMSDI(config, average_of(run / "averages", args.width, step), run.name)
@@ -144,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=16, help="stems drawn per label")
     args = parser.parse_args(argv)
     try:
-        windows = fixed_windows(open_split(args.data), 2**16, args.songs)
+        windows = fixed_windows(open_split(args.data), WINDOW, args.songs)
         lines = curve(args.run, windows, args)
     except GMSDIError as error:
         print(f"error: {error}", file=sys.stderr)
