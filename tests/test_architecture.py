@@ -56,6 +56,7 @@ FENCES = {
     "soxr": {"audio"},
     "huggingface_hub": {"pipeline"},
     "transformers": {"encoders"},
+    "pyarrow": {"metrics"},
     "torch": set(),
     "tensorflow": {"convert"},
 }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache, cached_property, partial
 from typing import Any, Literal
 
@@ -90,6 +91,16 @@ class BatchedCall:
             return fixed_plan(min(windows, self._most), self._rows_per_window, devices)
         limit = free_bytes(self.mesh) if self._memory is None else self._share()
         return make_plan(self._measure, self._rows_per_window, devices, limit, self._most)
+
+    def with_placed(self, *placed: PyTree) -> "BatchedCall":
+        """The same call with other values of what all windows share, compiled once for both.
+
+        Args:
+            placed: of the shapes and types of those it was made with.
+        """
+        other = copy(self)
+        other.placed = place_everywhere(placed, self.mesh)
+        return other
 
     def compile(self) -> Compiled:
         """The planned call; it is compiled once."""

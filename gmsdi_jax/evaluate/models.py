@@ -172,14 +172,24 @@ def evaluate_split(
 def _separators(
     model: GMSDI, methods: dict[str, SeparationConfig], seeds: int, rows: Rows
 ) -> dict[tuple[str, int], WindowSeparator]:
-    """By method and seed; the read-out draws nothing, so that one seed is all there is of it."""
+    """By method and seed."""
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}: take at least 1")
-    return {
-        (name, seed): model.separator(None, config, rows=rows, seed=seed)
-        for name, config in methods.items()
-        for seed in range(1 if config.method == "direct" else seeds)
-    }
+    found = {}
+    for name, config in methods.items():
+        found |= seeded(name, model.separator(None, config, rows=rows, seed=0), seeds)
+    return found
+
+
+def seeded(
+    name: str, separator: WindowSeparator, seeds: int
+) -> dict[tuple[str, int], WindowSeparator]:
+    """A method's separation with seeds from 0 on, by name and seed; compiled once.
+
+    The read-out draws nothing, so that one seed is all there is of it.
+    """
+    count = 1 if separator.config.method == "direct" else seeds
+    return {(name, seed): separator.with_seed(seed) for seed in range(count)}
 
 
 def runs_of(separators: dict[tuple[str, int], WindowSeparator], overlap: float) -> list[Run]:

@@ -9,6 +9,7 @@ the result does not depend on how many windows share a call.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
 from typing import Any, Literal
 
@@ -121,6 +122,13 @@ class WindowSeparator:
             devices=devices,
             memory=memory,
         )
+
+    def with_seed(self, seed: int) -> "WindowSeparator":
+        """The same separation with other noise, without compiling it again."""
+        other = copy(self)
+        *shared, _ = self._call.placed
+        other.seed, other._call = seed, self._call.with_placed(*shared, jax.random.key(seed))
+        return other
 
     @property
     def plan(self) -> Plan:

@@ -15,7 +15,7 @@ from gmsdi_jax.arrays import digest
 from gmsdi_jax.baselines import static
 from gmsdi_jax.errors import NumericsError
 from gmsdi_jax.evaluate import STATIC
-from gmsdi_jax.evaluate.models import runs_of
+from gmsdi_jax.evaluate.models import runs_of, seeded
 from gmsdi_jax.evaluate.scorer import Run, Scorer, baselines
 from gmsdi_jax.evaluate.songs import SplitSongs
 from gmsdi_jax.evaluate.store import FolderStore, Result
@@ -109,12 +109,8 @@ def separation_job(
         "data": split.fingerprint,
         "seconds": seconds,
     }
-    separators = {
-        (config.method, seed): model.separator(
-            None, config, rows=None, seed=seed, **{"negatives": {}, **options}
-        )
-        for seed in range(1 if config.method == "direct" else seeds)
-    }
+    first = model.separator(None, config, rows=None, seed=0, **{"negatives": {}, **options})
+    separators = seeded(config.method, first, seeds)
     core = model.model.config
     return SeparationJob(
         sources.place(about),
@@ -123,7 +119,7 @@ def separation_job(
         SplitSongs(split, songs, seconds),
         core.labels,
         core.sample_rate,
-        next(iter(separators.values())).evaluations,
+        first.evaluations,
     )
 
 

@@ -51,33 +51,36 @@ class FakeModel:
 
     def separator(self, stems, config, *, rows, seed, **prompting):
         assert stems is None
-        self.made.append((config.method, seed))
         self.prompted.append(prompting)
+        return Separator(self, config, rows or 2, seed)
 
-        def split(batch, first):
-            spectrum = np.fft.rfft(batch, axis=1)
-            low = np.fft.rfftfreq(batch.shape[1], 1 / RATE)[None, :, None] < 450
-            parts = np.stack([np.fft.irfft(spectrum * keep, axis=1) for keep in (low, ~low)], 1)
-            leak = self.leak * config.guidance
-            parts = (1 - leak) * parts + leak * parts[:, ::-1]
-            if config.method != "direct":
-                draws = np.random.default_rng([seed, first])
-                parts = parts + 0.01 * draws.standard_normal(parts.shape)
-            return parts.astype(np.float32)
 
-        class Separator(SimpleNamespace):
-            def __call__(self, batch, first):
-                owner.calls += 1
-                return split(batch, first)
+class Separator:
+    """What `FakeModel.separator` returns."""
 
-            def compile(self):
-                pass
+    def __init__(self, owner, config, rows, seed):
+        self.owner, self.config, self.rows, self.seed = owner, config, rows, seed
+        self.model, self.stems = owner.model, LABELS
+        self.evaluations = config.evaluations(2)
 
-        owner = self
+    def __call__(self, batch, first):
+        self.owner.calls += 1
+        spectrum = np.fft.rfft(batch, axis=1)
+        low = np.fft.rfftfreq(batch.shape[1], 1 / RATE)[None, :, None] < 450
+        parts = np.stack([np.fft.irfft(spectrum * keep, axis=1) for keep in (low, ~low)], 1)
+        leak = self.owner.leak * self.config.guidance
+        parts = (1 - leak) * parts + leak * parts[:, ::-1]
+        if self.config.method != "direct":
+            draws = np.random.default_rng([self.seed, first])
+            parts = parts + 0.01 * draws.standard_normal(parts.shape)
+        return parts.astype(np.float32)
 
-        return Separator(
-            model=self.model, stems=LABELS, rows=rows or 2, evaluations=config.evaluations(2)
-        )
+    def compile(self):
+        pass
+
+    def with_seed(self, seed):
+        self.owner.made.append((self.config.method, seed))
+        return Separator(self.owner, self.config, self.rows, seed)
 
 
 def write_songs(folder, *, labels=LABELS, rate=RATE, stems=True, silent=()):

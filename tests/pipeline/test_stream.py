@@ -231,3 +231,22 @@ def test_negatives_are_told_to_their_stems(model):
     assert_array_equal(prompts.negatives.embedding[0], away.embedding[0])
     assert_array_equal(prompts.negatives.mask[1], prompts.null.mask[0])
     assert prompts_for(model.model, model.params, ["Bass"]).negatives is None
+
+
+def test_another_seed_is_another_draw_of_the_same_program(model, song, monkeypatch):
+    """Bit for bit that of a separator made with the seed, in windows and as one state; nothing is
+    compiled for it."""
+    config, audio = SeparationConfig(method="project", steps=3, sigmas=(0.1,)), song(9000)
+    first = model.separator(["Bass", "Drums"], config, seed=0)
+    before = whole(first, audio)
+    traced, denoiser = [], model.model.denoiser
+    monkeypatch.setattr(model.model, "denoiser", lambda p: traced.append(1) or denoiser(p))
+    other = first.with_seed(5)
+    found = whole(other, audio)
+    assert not traced
+    made = model.separator(["Bass", "Drums"], config, seed=5)
+    assert_array_equal(found, whole(made, audio))
+    assert np.abs(found - before).max() > 1e-4
+    assert (first.seed, other.seed, other.plan) == (0, 5, first.plan)
+    assert_array_equal(whole(first, audio), before)
+    assert_array_equal(other.joined(audio, 0.5), made.joined(audio, 0.5))
