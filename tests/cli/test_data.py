@@ -74,12 +74,13 @@ def test_missing_data_is_named(gmsdi, model, tmp_path):
 
 
 def test_minislakh_passes_its_settings_on(gmsdi, tmp_path, monkeypatch):
-    def build(out, tracks, seed, seconds, soundfont, jobs, on_progress, split):
+    def build(out, tracks, seed, seconds, soundfont, jobs, on_progress, split, unseen, only):
         assert (tracks, seed, seconds, soundfont, jobs) == (6, 1, 8.0, None, 2)
-        assert split == (2.0, 1.0, 1.0)
+        assert (split, unseen, only) == ((2.0, 1.0, 1.0), 0.5, ("test",))
         on_progress(6, 6)
 
     monkeypatch.setattr("gmsdi_jax.cli.data.minislakh.build", build)
     flags = ("--tracks", 6, "--seed", 1, "--seconds", 8, "--jobs", 2, "--split", 2, 1, 1)
+    flags = (*flags, "--unseen", 0.5, "--only", "test")
     ran = gmsdi("data", "minislakh", tmp_path, *flags)
     assert (ran.code, ran.out) == (0, f"{tmp_path / 'manifest.json'}\n")
